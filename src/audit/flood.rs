@@ -1,9 +1,9 @@
 //! What is refused over and over is counted, and told as a sum once a minute: the disk is not a
 //! stranger's to fill.
 //!
-//! Each address, and each user, has a share of the log for every minute. Events above it are counted
-//! by address or user and by reason. The table of counts has a limited size; causes without a row of
-//! their own share one.
+//! Each address, each user, and each node has a share of the log for every minute. Events above it are
+//! counted by address, user or node and by reason. The tables of counts have a limited size; causes without
+//! a row of their own share one.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -20,8 +20,13 @@ const OF_ADDRESS: usize = 16 * 1024;
 const OF_STRANGERS: usize = 256 * 1024;
 /// What one person may have written of refusals in a minute, in bytes.
 const OF_PERSON: usize = 1024 * 1024;
+/// What the tunnels of one node may have written in a minute, in bytes: that of some twenty.
+const OF_NODE: usize = 16 * 1024;
 /// How many addresses and users have sums of their own.
 const MAX_ROWS: usize = 256;
+/// How many nodes have rows of their own: all that there may be, because all of them open their tunnels at
+/// the same time after a restart. They are known by their keys, so no stranger makes more of them.
+const MAX_NODES: usize = 65_536;
 /// How many bytes of a user's name are compared.
 const MAX_NAME: usize = 256;
 
@@ -32,6 +37,8 @@ pub(super) enum Cause {
     Address(IpAddr),
     /// An authenticated user.
     Person(String),
+    /// A node, by its name.
+    Node(String),
     /// All clients and people without a row of their own.
     Others,
 }
@@ -57,6 +64,9 @@ impl Cause {
                 PersonEvent::AuthorizationOpened { browser_addr, .. }
                 | PersonEvent::AuthorizationRefused { browser_addr, .. },
             ) => Some(Self::address(*browser_addr)),
+            AuditEvent::Node(
+                NodeEvent::TunnelOpened { name, .. } | NodeEvent::TunnelEnded { name, .. },
+            ) => Some(Self::Node(name.clone())),
             AuditEvent::Refusal {
                 user: Some(user), ..
             }
@@ -74,11 +84,11 @@ impl Cause {
     }
 
     pub(super) fn is_stranger(&self) -> bool {
-        !matches!(self, Self::Person(_))
+        !matches!(self, Self::Person(_) | Self::Node(_))
     }
 }
 
-/// What was counted for one address or person.
+/// What was counted for one address, person or node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Sum {
     pub(super) cause: Cause,
@@ -95,6 +105,8 @@ pub(super) struct Flood {
     /// What was written for strangers.
     strangers: usize,
     rows: BTreeMap<Cause, FloodCounter>,
+    /// Those of nodes, which take no room from others.
+    nodes: BTreeMap<Cause, FloodCounter>,
 }
 
 #[derive(Debug, Default)]
@@ -109,10 +121,11 @@ impl Flood {
             began: now,
             strangers: 0,
             rows: BTreeMap::new(),
+            nodes: BTreeMap::new(),
         }
     }
 
-    /// Whether the share of a client or person has room for so many bytes more. If so, they are taken.
+    /// Whether the share of a client, person or node has room for so many bytes more. If so, they are taken.
     pub(super) fn admits(&mut self, cause: &Cause, bytes: usize) -> bool {
         let is_stranger = cause.is_stranger();
         let strangers = self.strangers;
@@ -120,7 +133,11 @@ impl Flood {
         let fits = if is_stranger {
             row.written + bytes <= OF_ADDRESS && strangers + bytes <= OF_STRANGERS
         } else {
-            row.written + bytes <= OF_PERSON
+            let most = match cause {
+                Cause::Node(_) => OF_NODE,
+                _ => OF_PERSON,
+            };
+            row.written + bytes <= most
         };
         if fits {
             row.written += bytes;
@@ -141,7 +158,9 @@ impl Flood {
                 | PersonEvent::AuthorizationRefused { reason, .. }
                 | PersonEvent::PeopleRefused { reason, .. },
             )
-            | AuditEvent::Node(NodeEvent::NodeRefused { reason, .. })
+            | AuditEvent::Node(
+                NodeEvent::NodeRefused { reason, .. } | NodeEvent::TunnelEnded { reason, .. },
+            )
             | AuditEvent::Refusal { reason, .. }
             | AuditEvent::ChannelRefused { reason, .. } => reason,
             _ => "",
@@ -151,9 +170,13 @@ impl Flood {
     }
 
     fn row(&mut self, cause: &Cause) -> &mut FloodCounter {
-        let is_full = self.rows.len() >= MAX_ROWS && !self.rows.contains_key(cause);
+        let (rows, most) = match cause {
+            Cause::Node(_) => (&mut self.nodes, MAX_NODES),
+            _ => (&mut self.rows, MAX_ROWS),
+        };
+        let is_full = rows.len() >= most && !rows.contains_key(cause);
         let key = if is_full { &Cause::Others } else { cause };
-        self.rows.entry(key.clone()).or_default()
+        rows.entry(key.clone()).or_default()
     }
 
     /// What was counted, once the minute is over, or at once when the log ends. The next one begins.
@@ -162,8 +185,9 @@ impl Flood {
         if elapsed < MINUTE && !is_end {
             return Vec::new();
         }
-        let rows = std::mem::replace(self, Self::new(now)).rows;
-        let counted = rows.into_iter().filter(|(_, row)| !row.counts.is_empty());
+        let over = std::mem::replace(self, Self::new(now));
+        let rows = over.rows.into_iter().chain(over.nodes);
+        let counted = rows.filter(|(_, row)| !row.counts.is_empty());
         counted
             .map(|(cause, row)| Sum {
                 cause,
@@ -225,6 +249,39 @@ mod tests {
         assert_eq!(sums[0].seconds, 60);
         assert!(flood.admits(&cause("192.0.2.1"), 1_000), "a new minute");
         assert!(flood.sums(now + 2 * MINUTE, false).is_empty());
+    }
+
+    fn opened(name: &str) -> AuditEvent {
+        AuditEvent::Node(NodeEvent::TunnelOpened {
+            node: crate::model::NodeId::new(),
+            name: name.to_owned(),
+            client_addr: "192.0.2.1:1".parse().unwrap(),
+            connection: crate::model::ConnectionId::new(),
+        })
+    }
+
+    /// After a restart, all of them open their tunnels, also from one address.
+    #[test]
+    fn a_node_that_opens_tunnels_again_and_again_is_bounded_and_all_others_are_written() {
+        let now = Instant::now();
+        let mut flood = Flood::new(now);
+        let flapping = opened("flapping");
+        let cause = Cause::of(&flapping).unwrap();
+        for _ in 0..1_000 {
+            if !flood.admits(&cause, 400) {
+                flood.count(&cause, &flapping);
+            }
+        }
+        for number in 0..10_000 {
+            let cause = Cause::of(&opened(&format!("db{number}"))).unwrap();
+            assert!(flood.admits(&cause, 400));
+        }
+        // Nor do they take the rows of strangers.
+        assert!(flood.rows.is_empty());
+        let sums = flood.sums(now + MINUTE, false);
+        let expected = BTreeMap::from([("tunnel.opened".to_owned(), 1_000 - 40)]);
+        assert_eq!(sums.len(), 1);
+        assert_eq!((&sums[0].cause, &sums[0].counts), (&cause, &expected));
     }
 
     #[test]

@@ -399,6 +399,7 @@ fn event(sum: Sum) -> AuditEvent {
     let (client_ip, user) = match sum.cause {
         Cause::Address(address) => (Some(address), None),
         Cause::Person(name) => (None, Some(name)),
+        Cause::Node(name) => (None, Some(format!("node:{name}"))),
         Cause::Others => (None, None),
     };
     AuditEvent::RefusalsCounted {

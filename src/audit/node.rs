@@ -61,6 +61,23 @@ pub enum NodeEvent {
         client_addr: SocketAddr,
         connection: ConnectionId,
     },
+    /// See [`EventKind::TunnelOpened`].
+    TunnelOpened {
+        node: NodeId,
+        name: String,
+        client_addr: SocketAddr,
+        connection: ConnectionId,
+    },
+    /// See [`EventKind::TunnelEnded`].
+    TunnelEnded {
+        node: NodeId,
+        name: String,
+        reason: &'static str,
+        duration_ms: u64,
+        streams: u64,
+        client_addr: SocketAddr,
+        connection: ConnectionId,
+    },
     /// See [`EventKind::NodeLocked`].
     NodeLocked {
         node: NodeId,
@@ -122,6 +139,8 @@ impl NodeEvent {
             Self::NodeReturned(_) => EventKind::NodeReturned,
             Self::NodeRefused { .. } => EventKind::NodeRefused,
             Self::NodeCertificate { .. } => EventKind::NodeCertificate,
+            Self::TunnelOpened { .. } => EventKind::TunnelOpened,
+            Self::TunnelEnded { .. } => EventKind::TunnelEnded,
             Self::NodeLocked { .. } => EventKind::NodeLocked,
             Self::NodeUnlocked { .. } => EventKind::NodeUnlocked,
             Self::NodeRemoved { .. } => EventKind::NodeRemoved,
@@ -183,6 +202,21 @@ pub(super) mod testing {
                 serial: Serial::new(7).unwrap(),
                 valid_before: UnixSeconds(1_800_000_000),
                 ca_fingerprint: "SHA256:def".to_owned(),
+                client_addr,
+                connection,
+            },
+            NodeEvent::TunnelOpened {
+                node,
+                name: name(),
+                client_addr,
+                connection,
+            },
+            NodeEvent::TunnelEnded {
+                node,
+                name: name(),
+                reason: "host-left",
+                duration_ms: 86_400_000,
+                streams: 7,
                 client_addr,
                 connection,
             },

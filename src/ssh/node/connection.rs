@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 use super::front::NodeFront;
 use super::host::HostCaller;
 use super::services::NodeServices;
-use super::tunnel::{Tunnel, TunnelEvent};
+use super::tunnel::{Tunnel, TunnelEnd, TunnelEvent};
 use crate::model::format_duration;
 use crate::ssh::leg::{Leg, LegError};
 use crate::ssh::outer::ClientStream;
@@ -54,6 +54,20 @@ enum NodeConnectionError {
     Closed,
 }
 
+impl NodeConnectionError {
+    /// What that means for the tunnel.
+    const fn end(&self) -> TunnelEnd {
+        match self {
+            Self::Leg(LegError::Protocol(_)) | Self::Breach(_) => TunnelEnd::ProtocolError,
+            // A host with a tunnel may be idle.
+            Self::Leg(_) | Self::Idle(_) => TunnelEnd::HostLeft,
+            Self::Lost(_) => TunnelEnd::HostLost,
+            Self::Stuck => TunnelEnd::ChannelsUnanswered,
+            Self::Closed => TunnelEnd::NotPermitted,
+        }
+    }
+}
+
 /// Why the connection ends with its last stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Leaving {
@@ -68,6 +82,13 @@ impl Leaving {
         match self {
             Self::Replaced => "rproxy: this tunnel is not in use any more",
             Self::Closing => SHUTTING_DOWN,
+        }
+    }
+
+    const fn end(self) -> TunnelEnd {
+        match self {
+            Self::Replaced => TunnelEnd::Replaced,
+            Self::Closing => TunnelEnd::Shutdown,
         }
     }
 }
@@ -119,8 +140,10 @@ impl<S: ClientStream> NodeConnection<S> {
     /// Runs until the host leaves or breaks the protocol, its tunnel is over, or the proxy shuts down.
     pub(super) async fn run(mut self) {
         let ended = self.drive().await;
-        // Whoever dials is told, and streams end.
-        self.front.tunnel = None;
+        self.front.end_tunnel(match &ended {
+            Ok(()) => self.leaving.map_or(TunnelEnd::Shutdown, Leaving::end),
+            Err(error) => error.end(),
+        });
         let ServedLeg { leg, endpoint, .. } = &mut self.served;
         endpoint.hang_up();
         let (node, client) = (self.front.caller.host.name(), self.front.caller.address);

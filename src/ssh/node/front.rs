@@ -9,8 +9,8 @@ use tokio_util::task::TaskTracker;
 use super::host::HostCaller;
 use super::programs::{self, NodeProgram, ProgramPlace};
 use super::services::NodeServices;
-use super::tunnel::{ForwardedPort, Tunnel};
-use crate::audit::{NotPassed, RefusedKind};
+use super::tunnel::{ForwardedPort, Tunnel, TunnelEnd};
+use crate::audit::{AuditEvent, NodeEvent, NotPassed, RefusedKind};
 use crate::model::TunnelRule;
 use crate::relay::{Habit, Habits, What};
 use crate::ssh::channel::{ChannelStream, EARLY_WINDOW, MAX_PACKET, Terms};
@@ -125,11 +125,36 @@ impl NodeFront {
                 let (tunnel, report) = Tunnel::open(id, port, &self.nodes.tunnels, client);
                 self.tunnel = Some(tunnel);
                 self.tasks.spawn(report);
+                let opened = NodeEvent::TunnelOpened {
+                    node: id,
+                    name: node.name.clone(),
+                    client_addr: self.caller.address,
+                    connection: self.caller.connection,
+                };
+                self.services.audit.emit_or_log(&AuditEvent::Node(opened));
                 return Ok(Answer::Success);
             }
         };
         self.audit_refused(RefusedKind::GlobalRequest, name, Some(refused.to_owned()))?;
         Ok(Answer::Failure)
+    }
+
+    /// The tunnel has ended, if there was one: whoever dials is told.
+    pub(super) fn end_tunnel(&mut self, why: TunnelEnd) {
+        let (Some(tunnel), Some(node)) = (self.tunnel.take(), &self.caller.host.node) else {
+            return;
+        };
+        let (duration, streams) = tunnel.use_so_far();
+        let ended = NodeEvent::TunnelEnded {
+            node: node.id,
+            name: node.name.clone(),
+            reason: why.name(),
+            duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+            streams,
+            client_addr: self.caller.address,
+            connection: self.caller.connection,
+        };
+        self.services.audit.emit_or_log(&AuditEvent::Node(ended));
     }
 
     /// A node asks the proxy to forward a port no longer.
@@ -140,7 +165,7 @@ impl NodeFront {
             .as_ref()
             .is_some_and(|tunnel| tunnel.is_of(&port))
         {
-            self.tunnel = None;
+            self.end_tunnel(TunnelEnd::Cancelled);
             return Ok(Answer::Success);
         }
         self.audit_refused(RefusedKind::GlobalRequest, name, None)?;

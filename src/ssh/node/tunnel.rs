@@ -80,8 +80,48 @@ pub(super) struct Tunnel {
     requests: mpsc::Receiver<TunnelRequest>,
     /// Dropped, it has the other process told that the tunnel has ended.
     reported: Option<DropGuard>,
+    opened_at: Instant,
+    /// Streams that the node has opened so far.
+    streams: u64,
     /// Streams that the node has not opened yet, and since when.
     opening: BTreeMap<u32, (TunnelRequest, Instant)>,
+}
+
+/// Why a tunnel has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TunnelEnd {
+    /// The host has disconnected, or its connection broke.
+    HostLeft,
+    /// The host does not answer any more.
+    HostLost,
+    /// The host has cancelled the forward.
+    Cancelled,
+    /// The node has a newer one.
+    Replaced,
+    /// This process accepts no client any more.
+    Shutdown,
+    /// The node is locked or removed, or the other process has refused the tunnel.
+    NotPermitted,
+    /// The host's ssh neither opens nor refuses a channel.
+    ChannelsUnanswered,
+    /// The host has broken the protocol.
+    ProtocolError,
+}
+
+impl TunnelEnd {
+    /// The stable name in the audit log.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::HostLeft => "host-left",
+            Self::HostLost => "host-lost",
+            Self::Cancelled => "cancelled",
+            Self::Replaced => "replaced",
+            Self::Shutdown => "shutdown",
+            Self::NotPermitted => "not-permitted",
+            Self::ChannelsUnanswered => "channels-unanswered",
+            Self::ProtocolError => "protocol-error",
+        }
+    }
 }
 
 /// What a tunnel waits for.
@@ -112,6 +152,8 @@ impl Tunnel {
             guard,
             requests,
             reported: Some(ended.drop_guard()),
+            opened_at: Instant::now(),
+            streams: 0,
             opening: BTreeMap::new(),
         };
         (tunnel, report)
@@ -167,6 +209,7 @@ impl Tunnel {
     /// The node has opened the stream of this number.
     pub(super) fn opened(&mut self, number: u32, stream: ChannelStream) {
         if let Some((request, _)) = self.opening.remove(&number) {
+            self.streams += 1;
             // If nobody waits any more, the stream is dropped here, which closes the channel.
             let _closed = request.send(Ok(stream));
         }
@@ -178,6 +221,11 @@ impl Tunnel {
             let text = Printable(&String::from_utf8_lossy(text)).within(MAX_TEXT);
             let _told = request.send(Err(TunnelError::Refused(text)));
         }
+    }
+
+    /// For how long it has been open, and how many streams the node has opened.
+    pub(super) fn use_so_far(&self) -> (Duration, u64) {
+        (self.opened_at.elapsed(), self.streams)
     }
 
     /// When the node has left a stream unanswered for too long.
