@@ -1,6 +1,7 @@
 //! A host that an attacker has taken over, with its host key and its tunnel: what its own ssh never does.
 
 use super::*;
+use crate::ssh::tunnels::TunnelError;
 
 /// What a host is told that has broken the protocol; its tunnel has ended.
 async fn is_over(fixture: &NodeFixture, mut host: TestHost) -> String {
