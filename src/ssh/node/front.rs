@@ -120,7 +120,6 @@ impl NodeFront {
             Some(_) if !port.is_usable() => "not a port",
             Some(node) => {
                 let id = node.id;
-                tracing::info!(node = node.name, client = %self.caller.address, "a tunnel is open");
                 let client = self.caller.host.client.clone();
                 let (tunnel, report) = Tunnel::open(id, port, &self.nodes.tunnels, client);
                 self.tunnel = Some(tunnel);

@@ -233,8 +233,57 @@ fn an_upgrade_closes_a_tunnel_that_nobody_uses() {
     world.replace_program(None);
     world.signal_proxy(Signal::USR2);
     ends(&world, first);
+    world.eventually("the end of the tunnel is audited", || {
+        let ended = world.events("tunnel.ended").pop()?;
+        (text(&ended, "reason") == "shutdown").then_some(())
+    });
     let _second = world.tunnel(&host);
     assert_eq!(world.run(NAME, "echo new").success().text(), "new\n");
+}
+
+/// The lines that a tunnel leaves: with its node, how long it was open, and why it ended.
+#[test]
+fn the_life_of_a_tunnel_is_audited() {
+    let world = World::new();
+    let (host, first) = tunnelled(&world);
+    world.run(NAME, "true").success();
+    let ended = |count: usize| {
+        world.eventually("the end of the tunnel is audited", || {
+            let ended = world.events("tunnel.ended");
+            (ended.len() == count).then_some(ended)
+        })
+    };
+    let second = world.tunnel(&host);
+    ends(&world, first);
+    ended(1);
+    signal(&second, Signal::KILL);
+    ended(2);
+    let third = world.tunnel(&host);
+    world.tunnels_opened(3);
+    world.about_nodes(&["lock", NAME]);
+    ends(&world, third);
+    let ended = ended(3);
+    let reasons: Vec<&str> = ended.iter().map(|event| text(event, "reason")).collect();
+    assert_eq!(reasons, ["replaced", "host-left", "not-permitted"]);
+    assert_eq!(
+        (&ended[0]["streams"], &ended[1]["streams"]),
+        (&1.into(), &0.into())
+    );
+    let opened = world.events("tunnel.opened");
+    let joined = &world.events("node.joined")[0];
+    assert_eq!(opened.len(), 3);
+    for (opened, ended) in opened.iter().zip(&ended) {
+        for event in [opened, ended] {
+            assert_eq!(event["name"], NAME);
+            assert_eq!(event["node"], joined["node"]);
+            assert!(
+                text(event, "client_addr").starts_with("127.0.0.1:"),
+                "{event:#}"
+            );
+            assert_eq!(event["connection"], opened["connection"]);
+        }
+        assert!(ended["duration_ms"].is_u64(), "{ended:#}");
+    }
 }
 
 /// The auth process forgets everything when it is restarted, and is told again.
@@ -248,4 +297,6 @@ fn a_tunnel_outlives_the_auth_process() {
         (answer.code() == 0).then_some(())
     });
     assert_eq!(world.run(NAME, "echo same").success().text(), "same\n");
+    assert_eq!(world.events("tunnel.opened").len(), 1);
+    assert!(world.events("tunnel.ended").is_empty());
 }

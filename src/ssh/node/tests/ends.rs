@@ -30,6 +30,14 @@ async fn a_newer_tunnel_takes_over_and_streams_of_the_older_one_go_on() {
     newer.accept_close(of_newer).await;
     assert!(newer.stay().await.contains("not in use any more"));
     assert!(fixture.shared().tunnels.is_open(fixture.id()));
+    let audited = [
+        "tunnel.opened",
+        "tunnel.opened",
+        "tunnel.ended replaced",
+        "tunnel.opened",
+        "tunnel.ended replaced",
+    ];
+    assert_eq!(fixture.tunnels_audited(), audited);
 }
 
 #[tokio::test(start_paused = true)]
@@ -42,6 +50,8 @@ async fn a_node_that_closes_its_tunnel_can_be_reached_no_longer() {
     assert!(host.global("cancel-tcpip-forward", port).await);
     assert!(!fixture.shared().tunnels.is_open(fixture.id()));
     assert!(host.stay().await.contains("not in use any more"));
+    let audited = ["tunnel.opened", "tunnel.ended cancelled"];
+    assert_eq!(fixture.tunnels_audited(), audited);
 }
 
 #[tokio::test(start_paused = true)]
@@ -55,6 +65,9 @@ async fn a_host_that_has_died_loses_its_tunnel() {
     assert_eq!(begun.elapsed(), Duration::from_secs(60));
     fixture.over().await;
     assert!(!fixture.shared().tunnels.is_open(fixture.id()));
+    let audited = ["tunnel.opened", "tunnel.ended host-lost"];
+    assert_eq!(fixture.tunnels_audited(), audited);
+    assert_eq!(fixture.proxy.audited()[1]["duration_ms"], 60_000);
 }
 
 #[tokio::test(start_paused = true)]
@@ -69,6 +82,9 @@ async fn a_lock_ends_the_tunnel_and_what_runs_through_it_after_a_second() {
     assert!(text.contains("locked or removed"), "{text}");
     // Users who are connected through it are told before.
     assert_eq!((read, begun.elapsed()), (0, Duration::from_secs(1)));
+    let audited = ["tunnel.opened", "tunnel.ended not-permitted"];
+    assert_eq!(fixture.tunnels_audited(), audited);
+    assert_eq!(fixture.proxy.audited()[1]["streams"], 1);
 }
 
 /// The node was locked while it opened its tunnel: the process that decides knows first.
@@ -120,6 +136,8 @@ async fn a_worker_that_retires_ends_its_tunnels_when_nobody_uses_them() {
     host.accept_close(number).await;
     host.accept_close(more).await;
     assert_eq!(host.stay().await, refusal_text());
+    let audited = ["tunnel.opened", "tunnel.ended shutdown"];
+    assert_eq!(fixture.tunnels_audited(), audited);
     // What is no tunnel is not affected.
     let mut reports = reports;
     assert_eq!(reports.run("heartbeat", REPORT).await.status, Some(0));

@@ -201,3 +201,41 @@ async fn a_host_that_asks_for_nothing_is_disconnected() {
     let mut host = fixture.tunnelled().await;
     assert!(timeout(FOREVER, host.stay()).await.is_err());
 }
+
+#[tokio::test(start_paused = true)]
+async fn tunnels_that_come_and_go_do_not_fill_the_audit_log() {
+    let fixture = NodeFixture::joined();
+    for _ in 0..50 {
+        let mut host = fixture.tunnelled().await;
+        let port = Head::of_data().string(b"localhost").uint32(22).into_bytes();
+        assert!(host.global("cancel-tcpip-forward", port).await);
+        assert!(host.stay().await.contains("not in use any more"));
+    }
+    fixture.over().await;
+    let written = fixture.tunnels_audited().len();
+    let size = std::fs::metadata(fixture.proxy.audit.path()).unwrap().len();
+    assert!(
+        (20..100).contains(&written) && size <= 16 * 1024,
+        "{written}, {size}"
+    );
+    // None is lost.
+    fixture.proxy.audit.tell_sums(true).unwrap();
+    let sum = fixture.proxy.audited().pop().unwrap();
+    assert_eq!(sum["user"], "node:db1");
+    let counts = &sum["counts"];
+    let opened = counts["tunnel.opened"].as_u64().unwrap();
+    let ended = counts["tunnel.ended/cancelled"].as_u64().unwrap();
+    assert_eq!(written as u64 + opened + ended, 100, "{sum}");
+}
+
+/// A message that no channel is there for.
+#[tokio::test(start_paused = true)]
+async fn a_host_that_breaks_the_protocol_loses_its_tunnel() {
+    let fixture = NodeFixture::joined();
+    let mut host = fixture.tunnelled().await;
+    host.say(77, "x");
+    host.stay().await;
+    fixture.over().await;
+    let audited = ["tunnel.opened", "tunnel.ended protocol-error"];
+    assert_eq!(fixture.tunnels_audited(), audited);
+}

@@ -142,6 +142,13 @@ impl NodeFixture {
             .collect()
     }
 
+    /// The opening and the ends of tunnels, as they are audited.
+    fn tunnels_audited(&self) -> Vec<String> {
+        let mut events = self.proxy.audited_briefly();
+        events.retain(|event| event.starts_with("tunnel."));
+        events
+    }
+
     /// Waits until the process that decides about nodes was asked this so often.
     async fn asked(&self, kind: &str, times: usize) {
         let asked = async {

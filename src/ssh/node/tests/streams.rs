@@ -36,6 +36,18 @@ async fn streams_lead_through_the_tunnel_and_its_life_is_reported() {
         fixture.nodes.asked(),
         ["prove", "tunnel open", "tunnel closed", "close"]
     );
+    let audited = ["tunnel.opened", "tunnel.ended host-left"];
+    assert_eq!(fixture.tunnels_audited(), audited);
+    let [opened, ended] = &fixture.proxy.audited()[..] else {
+        panic!("two lines");
+    };
+    for event in [opened, ended] {
+        assert_eq!(event["name"], "db1");
+        assert_eq!(event["node"], fixture.id().to_string());
+        assert_eq!(event["client_addr"], CLIENT.to_string());
+        assert_eq!(event["connection"], opened["connection"]);
+    }
+    assert_eq!(ended["streams"], 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -108,6 +120,8 @@ async fn a_host_that_refuses_or_does_not_answer_makes_whoever_dials_wait_no_long
     assert!(after < Duration::from_secs(80), "{after:?}");
     fixture.over().await;
     assert!(!tunnels.is_open(id));
+    let audited = ["tunnel.opened", "tunnel.ended channels-unanswered"];
+    assert_eq!(fixture.tunnels_audited(), audited);
 }
 
 #[tokio::test(start_paused = true)]

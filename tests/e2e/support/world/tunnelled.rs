@@ -10,8 +10,6 @@ pub(super) const TUNNELLED: &str = "RPROXY_TEST_TUNNELLED";
 
 /// What the proxy logs when it knows of a node.
 const KNOWN: &str = "the hosts that have joined have changed";
-/// What it logs when a node has opened a tunnel.
-const OPEN: &str = "a tunnel is open";
 
 impl World {
     /// These hosts, which the configuration does not have, join and open tunnels.
@@ -50,7 +48,7 @@ impl World {
     /// Waits until so many tunnels have been opened.
     pub(crate) fn tunnels_opened(&self, count: usize) {
         self.eventually("a tunnel is open", || {
-            (self.proxy_log().matches(OPEN).count() >= count).then_some(())
+            (self.events("tunnel.opened").len() >= count).then_some(())
         });
     }
 }
