@@ -14,6 +14,8 @@ mod node;
 mod person;
 mod refused_calls;
 mod sink;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use event::{
     AuditEvent, CertificateType, ForeignSerial, NotPassed, Party, RecordingState, RefusedKind,

@@ -145,8 +145,9 @@ mod tests {
     use crate::audit::AuditLog;
     use crate::metrics::SignInMethod;
     use crate::model::DataDir;
-    use crate::people::testing::{NOW, person, registered_key, state_at};
+    use crate::people::testing::{person, registered_key};
     use crate::state::NewSignIn;
+    use crate::state::testing::{NOW, state_at};
     use crate::sys::clock::Clock;
 
     /// Has two hosts join, one of them locked and the other one with two tunnels.

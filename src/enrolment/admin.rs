@@ -311,7 +311,9 @@ fn emit(audit: &dyn AuditSink, event: NodeEvent) -> Result<(), EnrolmentError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::enrolment::testing::{Audited, NOW, node, root, state};
+    use crate::audit::testing::Audited;
+    use crate::enrolment::testing::{node, root};
+    use crate::state::testing::{NOW, own_state};
 
     fn new() -> NewToken {
         NewToken {
@@ -329,7 +331,7 @@ mod tests {
 
     #[test]
     fn a_token_is_shown_once_and_its_making_audited() {
-        let (state, audit) = (state(), Audited::default());
+        let (state, audit) = (own_state(), Audited::default());
         let admin = TokenAdmin::new(&state, &audit, root());
         let issued = admin.add(new(), &cluster()).unwrap();
         assert_eq!(issued.expires, NOW + 1_800);
@@ -348,7 +350,7 @@ mod tests {
 
     #[test]
     fn a_token_that_nobody_could_use_is_not_made() {
-        let (state, audit) = (state(), Audited::default());
+        let (state, audit) = (own_state(), Audited::default());
         let admin = TokenAdmin::new(&state, &audit, root());
         let changes: [&dyn Fn(&mut NewToken); 10] = [
             &|new| new.uses = 0,
@@ -373,7 +375,7 @@ mod tests {
 
     #[test]
     fn nodes_are_locked_unlocked_and_removed_by_any_name() {
-        let (state, audit) = (state(), Audited::default());
+        let (state, audit) = (own_state(), Audited::default());
         let tokens = TokenAdmin::new(&state, &audit, root());
         let token = tokens.add(new(), &cluster()).unwrap();
         let hash = token_hash(&token.token).unwrap();

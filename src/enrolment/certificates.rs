@@ -3,9 +3,9 @@
 use ssh_key::{Certificate, HashAlg, PublicKey};
 
 use super::context::{Context, Unavailable};
+use super::host::HostConnection;
 use super::names::principals;
 use super::settings::EnrolmentSettings;
-use super::table::HostConnection;
 use crate::audit::{NodeEvent, UnixSeconds};
 use crate::cert::{HostExtensions, HostRequest};
 use crate::ipc::{NodeInstallation, NodeReport};
@@ -230,7 +230,8 @@ pub(super) fn line(key: &PublicKey) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::enrolment::testing::{NOW, node};
+    use crate::enrolment::testing::node;
+    use crate::state::testing::NOW;
 
     const MONTH: u64 = 30 * 86_400;
 

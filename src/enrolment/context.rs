@@ -5,9 +5,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use ssh_key::{Certificate, Fingerprint};
 
+use super::host::HostConnection;
 use super::refusal::Refused;
 use super::settings::EnrolmentSettings;
-use super::table::HostConnection;
 use crate::audit::{AuditError, AuditEvent, AuditSink, NodeEvent};
 use crate::ca::{CaError, IssueError};
 use crate::cert::HostRequest;

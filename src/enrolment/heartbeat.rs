@@ -4,11 +4,11 @@ use ssh_key::HashAlg;
 
 use super::certificates;
 use super::context::{Context, Unavailable};
+use super::host::{HostConnection, ProvedHostKey};
 use super::labels;
 use super::proving::admitted;
 use super::refusal::Refused;
 use super::report;
-use super::table::{HostConnection, ProvedHostKey};
 use crate::ipc::{NodeReport, NodesAnswer};
 use crate::state::JoinedNode;
 

@@ -3,12 +3,12 @@
 use super::certificates::{self, Renewal};
 use super::context::{Context, Unavailable};
 use super::heartbeat;
+use super::host::{HostConnection, ProvedHostKey};
 use super::labels;
 use super::names;
 use super::proving::admitted;
 use super::refusal::Refused;
 use super::report;
-use super::table::{HostConnection, ProvedHostKey};
 use super::token::token_hash;
 use crate::audit::{JoinedEvent, NodeEvent};
 use crate::ipc::{NodeReport, NodesAnswer, SecretText};

@@ -19,6 +19,7 @@ mod admin;
 mod certificates;
 mod context;
 mod heartbeat;
+mod host;
 mod joining;
 mod labels;
 mod names;
@@ -28,7 +29,6 @@ mod refusal;
 mod report;
 mod service;
 mod settings;
-mod table;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

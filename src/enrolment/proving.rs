@@ -3,8 +3,8 @@
 use ssh_key::{HashAlg, PublicKey};
 
 use super::context::{Context, Unavailable};
+use super::host::{HostConnection, ProvedHostKey};
 use super::refusal::Refused;
-use super::table::{HostConnection, ProvedHostKey};
 use crate::cert::proof::VerifiedRequest;
 use crate::cert::{PresentedKey, fit_to_sign};
 use crate::ipc::{KnownNode, NodesAnswer, SeenSessions, SessionDigest, SessionOwner, SignedProof};

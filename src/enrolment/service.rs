@@ -7,14 +7,14 @@ use uuid::Uuid;
 
 use super::context::{Context, EnrolmentParts, Unavailable};
 use super::heartbeat;
+use super::host::{HostConnection, ProvedHostKey};
 use super::joining;
 use super::pace::Pace;
 use super::proving::{self, admitted};
 use super::refusal::Refused;
 use super::settings::EnrolmentSettings;
-use super::table::{HostConnection, HostTable, ProvedHostKey};
 use super::tunnels::{self, TunnelOwners};
-use crate::ipc::{NodesAnswer, NodesQuestion, NodesRequest, SeenSessions};
+use crate::ipc::{ConnectionTable, NodesAnswer, NodesQuestion, NodesRequest, SeenSessions};
 use crate::model::ConnectionId;
 use crate::sys::clock::monotonic;
 
@@ -23,7 +23,7 @@ use crate::sys::clock::monotonic;
 pub struct EnrolmentService {
     context: Context,
     seen: SeenSessions,
-    table: HostTable,
+    table: ConnectionTable<HostConnection>,
     pace: Pace,
     owners: TunnelOwners,
     /// When what is over was last removed, by the monotonic clock.
@@ -47,7 +47,7 @@ impl EnrolmentService {
         Self {
             context: Context::new(parts),
             seen: SeenSessions::default(),
-            table: HostTable::default(),
+            table: ConnectionTable::default(),
             pace: Pace::default(),
             owners: TunnelOwners::default(),
             swept: Mutex::new(monotonic()),
@@ -141,7 +141,7 @@ impl EnrolmentService {
         let what = what(&request.ask);
         let is_proof = matches!(request.ask, NodesQuestion::Prove(_));
         let slot = match is_proof {
-            true => self.table.find_or_begin(caller, request, now),
+            true => self.table.find_or_begin(caller, connection, now, unknown),
             false => self.table.find(caller, connection, now),
         };
         let Some(slot) = slot else {
@@ -160,7 +160,7 @@ impl EnrolmentService {
             return Ok(self.context.refuse(&unknown(), what, refused));
         }
         let answer = self.ask(&mut host, &request.ask, now);
-        slot.note(&host);
+        slot.note(host.is_node);
         answer
     }
 

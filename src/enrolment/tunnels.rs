@@ -6,9 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use uuid::Uuid;
 
 use super::context::{Context, Unavailable};
+use super::host::{HostConnection, ProvedHostKey, RegisteredTunnel};
 use super::proving::admitted;
 use super::refusal::Refused;
-use super::table::{HostConnection, ProvedHostKey, RegisteredTunnel};
 use crate::ipc::NodesAnswer;
 use crate::model::TunnelRule;
 use crate::state::{ProxyRow, StateError};

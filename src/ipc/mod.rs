@@ -15,7 +15,8 @@
 //! - `forwarding`: a call on its way from one process to another, through the monitor
 //! - `files`, `signing`, `remote`: the services, as a caller uses them
 //! - `people`, `browser`, `changes`, `hexadecimal`: requests about people, and what they consist of
-//! - `seen`: which connection a signature was made for, as the services about people and nodes remember it
+//! - `seen`, `connection_table`: which connection a signature was made for, and what else the services about
+//!   people and nodes remember of connections
 //! - `nodes`, `peers`: requests about hosts that join, and about other proxies on the same state
 //! - `telemetry`: what the auth process has counted
 //!
@@ -27,6 +28,7 @@ mod ca_keys;
 mod call;
 mod changes;
 mod client;
+mod connection_table;
 mod files;
 mod forwarding;
 mod hexadecimal;
@@ -52,6 +54,7 @@ pub use changes::{
     UserAccess,
 };
 pub use client::{CallError, CallRoute, Client};
+pub use connection_table::{ConnectionSlot, ConnectionTable};
 pub use files::{AllowedFiles, RemoteFiles};
 pub use forwarding::ForwardingCall;
 pub use lifecycle::{ListenerKind, MonitorMessage, ProcessMessage, decode, encode};

@@ -385,9 +385,10 @@ fn gone(error: StateError, user: &User) -> AdminError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audit::testing::Audited;
     use crate::ipc::{SignInNews, UserAccess};
-    use crate::people::testing::{Audited, NOW, state};
     use crate::state::NewSignIn;
+    use crate::state::testing::{NOW, own_state};
 
     const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -429,7 +430,7 @@ mod tests {
 
     #[test]
     fn a_person_is_added_with_an_invitation_that_the_state_has_as_a_hash() {
-        let (state, audit) = (state(), Audited::default());
+        let (state, audit) = (own_state(), Audited::default());
         let admin = Admin::new(&state, &audit, root());
         let added = admin.add(new("alice"), HOUR).unwrap();
         assert_eq!(added.expires, NOW + 3_600);
@@ -457,7 +458,7 @@ mod tests {
 
     #[test]
     fn a_lock_ends_the_sign_ins_and_can_be_lifted() {
-        let (state, audit) = (state(), Audited::default());
+        let (state, audit) = (own_state(), Audited::default());
         let admin = Admin::new(&state, &audit, root());
         let user = admin.add(new("alice"), HOUR).unwrap().user;
         sign_in(&state, &user);
@@ -483,7 +484,7 @@ mod tests {
 
     #[test]
     fn roles_and_logins_change_apart_and_sign_ins_go_on() {
-        let (state, audit) = (state(), Audited::default());
+        let (state, audit) = (own_state(), Audited::default());
         let admin = Admin::new(&state, &audit, root());
         let user = admin.add(new("alice"), HOUR).unwrap().user;
         sign_in(&state, &user);
@@ -537,7 +538,7 @@ mod tests {
 
     #[test]
     fn a_reset_takes_everything_and_gives_another_invitation() {
-        let (state, audit) = (state(), Audited::default());
+        let (state, audit) = (own_state(), Audited::default());
         let admin = Admin::new(&state, &audit, root());
         let first = admin.add(new("alice"), HOUR).unwrap();
         sign_in(&state, &first.user);
@@ -558,7 +559,7 @@ mod tests {
 
     #[test]
     fn who_is_removed_is_gone() {
-        let (state, audit) = (state(), Audited::default());
+        let (state, audit) = (own_state(), Audited::default());
         let admin = Admin::new(&state, &audit, root());
         let user = admin.add(new("alice"), HOUR).unwrap().user;
         sign_in(&state, &user);

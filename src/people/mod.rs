@@ -43,7 +43,6 @@ mod settings;
 mod signing_in;
 mod signing_in_by_browser;
 mod signing_up;
-mod table;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

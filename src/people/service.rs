@@ -13,11 +13,10 @@ use super::password::{HashFailed, Passwords};
 use super::proving::{prove, query};
 use super::refusal::Refused;
 use super::settings::PeopleSettings;
-use super::table::ConversationTable;
 use super::{browser, signing_in, signing_in_by_browser, signing_up};
 use crate::ipc::{
-    BrowserAnswer, BrowserRequest, PeopleAnswer, PeopleQuestion, PeopleRequest, SecretText,
-    SeenSessions, SignInEnd,
+    BrowserAnswer, BrowserRequest, ConnectionTable, PeopleAnswer, PeopleQuestion, PeopleRequest,
+    SecretText, SeenSessions, SignInEnd,
 };
 use crate::metrics::SignInRefusal;
 use crate::model::ConnectionId;
@@ -29,7 +28,7 @@ use crate::sys::clock::monotonic;
 pub struct PeopleService {
     context: Context,
     seen: SeenSessions,
-    table: ConversationTable,
+    table: ConnectionTable<Conversation>,
     /// When what is over was last removed, by the monotonic clock.
     swept: Mutex<Duration>,
 }
@@ -58,7 +57,7 @@ impl PeopleService {
         Self {
             context: Context::new(parts, passwords),
             seen: SeenSessions::default(),
-            table: ConversationTable::default(),
+            table: ConnectionTable::default(),
             swept: Mutex::new(monotonic()),
         }
     }
@@ -164,7 +163,8 @@ impl PeopleService {
             | PeopleQuestion::Certificate { .. }
             | PeopleQuestion::Own(_) => {}
         }
-        let Some(slot) = self.table.find_or_begin(caller, request, now) else {
+        let begin = || Conversation::new(caller, request);
+        let Some(slot) = self.table.find_or_begin(caller, connection, now, begin) else {
             return refuse("connection", Refused::busy());
         };
         let mut conversation = slot.lock();
@@ -183,7 +183,7 @@ impl PeopleService {
         }
         conversation.next(request);
         let answer = self.converse(&mut conversation, &request.ask);
-        slot.note(&conversation);
+        slot.note(matches!(conversation.stage, Stage::SignedIn(_)));
         answer
     }
 
@@ -255,12 +255,13 @@ impl PeopleService {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::people::testing::{NOW, parts, person, registered_key, state};
+    use crate::people::testing::{parts, person, registered_key};
     use crate::state::NewSignIn;
+    use crate::state::testing::{NOW, own_state};
 
     #[test]
     fn what_is_over_is_removed_once_a_minute() {
-        let state = state();
+        let state = own_state();
         let alice = person(&state, "alice");
         let key = registered_key(&state, &alice);
         let sign_in = || NewSignIn {

@@ -1,53 +1,19 @@
-//! People in a state of their own, for tests.
+//! People, for tests.
 
-use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ssh_key::Certificate;
-use tempfile::TempDir;
 
 use super::context::{IssuesForPeople, PeopleParts};
 use super::settings::{PeopleSettings, RequiredFactor};
 use crate::access::{Permissions, Policy};
-use crate::audit::{AuditError, AuditEvent, AuditSink};
+use crate::audit::testing::Audited;
 use crate::ca::{IssueError, IssuedFor};
 use crate::cert::testing::{CertSpec, ed25519};
 use crate::cert::{UserRequest, VerifiedUserCert, verify_user};
-use crate::state::{NewUser, RegisteredKey, State, StatePlace, User};
-use crate::sys::clock::Clock;
-
-/// The time of all tests here.
-pub(crate) const NOW: u64 = 1_800_000_000;
-
-/// A new state that nobody else has, in a directory that goes away with it.
-pub(crate) struct OwnState {
-    state: State,
-    _directory: TempDir,
-}
-
-impl Deref for OwnState {
-    type Target = State;
-
-    fn deref(&self) -> &State {
-        &self.state
-    }
-}
-
-/// A new state that nobody else has.
-pub(crate) fn state() -> OwnState {
-    let directory = crate::sys::fs::private_tempdir();
-    OwnState {
-        state: state_at(directory.path(), NOW),
-        _directory: directory,
-    }
-}
-
-/// The state in a directory, at a time.
-pub(crate) fn state_at(directory: &std::path::Path, now: u64) -> State {
-    let place = StatePlace::Sqlite(directory.join("state.db"));
-    State::open(&place, Clock::Fixed(now)).unwrap()
-}
+use crate::state::testing::NOW;
+use crate::state::{NewUser, RegisteredKey, State, User};
 
 /// A person who was added, with the role `dba`.
 pub(crate) fn person(state: &State, name: &str) -> User {
@@ -91,25 +57,6 @@ pub(crate) fn parts(state: &State) -> PeopleParts {
             policy: Arc::new(policy),
         },
         meters: Arc::default(),
-    }
-}
-
-/// Keeps what is audited.
-#[derive(Debug, Default)]
-pub(crate) struct Audited(pub(crate) Mutex<Vec<AuditEvent>>);
-
-impl Audited {
-    /// The names of the events, in their order.
-    pub(crate) fn names(&self) -> Vec<&'static str> {
-        let events = self.0.lock().unwrap();
-        events.iter().map(|event| event.kind().name()).collect()
-    }
-}
-
-impl AuditSink for Audited {
-    fn emit(&self, event: &AuditEvent) -> Result<(), AuditError> {
-        self.0.lock().unwrap().push(event.clone());
-        Ok(())
     }
 }
 

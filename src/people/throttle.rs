@@ -191,8 +191,9 @@ fn window_after(failures: Failures, because: &'static str) -> Wait {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::people::testing::{NOW, person, registered_key, state};
+    use crate::people::testing::{person, registered_key};
     use crate::state::NewSignIn;
+    use crate::state::testing::{NOW, own_state};
 
     fn client(last: u8) -> IpAddr {
         IpAddr::from([203, 0, 113, last])
@@ -216,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_pair_waits_and_then_has_one_more_try() {
-        let state = state();
+        let state = own_state();
         let throttle = Throttle::default();
         let begin = |now| throttle.begin(&state, &attempt(1), now).unwrap();
         for _ in 0..5 {
@@ -246,7 +247,7 @@ mod tests {
 
     #[test]
     fn of_many_at_once_five_are_admitted() {
-        let state = state();
+        let state = own_state();
         let throttle = Throttle::default();
         let admitted: usize = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..16)
@@ -260,7 +261,7 @@ mod tests {
 
     #[test]
     fn a_source_that_tries_many_accounts_waits() {
-        let state = state();
+        let state = own_state();
         let throttle = Throttle::default();
         let names: Vec<_> = (0..60).map(|number| format!("user{number}")).collect();
         let begin = |account: &str, last, now| {
@@ -281,7 +282,7 @@ mod tests {
 
     #[test]
     fn nobody_is_locked_out_by_others() {
-        let state = state();
+        let state = own_state();
         let throttle = Throttle::default();
         let alice = person(&state, "alice");
         let fingerprint = registered_key(&state, &alice).fingerprint;
@@ -311,7 +312,7 @@ mod tests {
 
     #[test]
     fn a_key_has_a_counter_of_its_own() {
-        let state = state();
+        let state = own_state();
         let throttle = Throttle::default();
         let with_key = Attempt {
             key: Some("SHA256:abc"),

@@ -4,9 +4,9 @@ use ssh_key::HashAlg;
 
 use super::house::{NodeHouse, TTL, certificate, installed, line, named, reason, report};
 use crate::cert::{PresentedKey, check_ca_signature, check_successor};
-use crate::enrolment::testing::NOW;
 use crate::enrolment::{IssuesForHosts as _, labels};
 use crate::ipc::{NodeReport, NodesAnswer, NodesQuestion};
+use crate::state::testing::NOW;
 use crate::state::{NodeLock, State};
 
 /// A report of a node whose certificate is the last one.

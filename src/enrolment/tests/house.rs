@@ -9,10 +9,11 @@ use std::time::Duration;
 use ssh_key::{Certificate, Fingerprint, HashAlg, PrivateKey, PublicKey};
 use tempfile::TempDir;
 
+use crate::audit::testing::Audited;
 use crate::ca::{CaError, IssueError};
 use crate::cert::testing::ed25519;
 use crate::cert::{HostRequest, PresentedKey, random_serial, successor_template, user_ca_template};
-use crate::enrolment::testing::{Audited, NOW, host_proof, root, state_at};
+use crate::enrolment::testing::{host_proof, root};
 use crate::enrolment::{
     EnrolmentParts, EnrolmentService, EnrolmentSettings, IssuesForHosts, NewToken, NodeAdmin,
     TokenAdmin,
@@ -23,6 +24,7 @@ use crate::ipc::{
 };
 use crate::metrics::AuthMeters;
 use crate::model::{ClusterName, ConnectionId, TunnelRule, UserName};
+use crate::state::testing::{NOW, state_at};
 use crate::state::{JoinedNode, State};
 
 /// How long certificates are valid here.

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use super::provider::{FakeProvider, ORIGIN};
 use crate::access::{Permissions, Policy, Role, RoleBinding, RolePermit, Rule};
+use crate::audit::testing::Audited;
 use crate::cert::proof::{public_key_request, signed_data};
 use crate::cert::testing::{Browser, ed25519};
 use crate::ipc::{
@@ -21,12 +22,13 @@ use crate::metrics::AuthMeters;
 use crate::model::ConnectionId;
 use crate::people::context::PeopleParts;
 use crate::people::password::Passwords;
-use crate::people::testing::{Audited, Issued, NOW, state_at};
+use crate::people::testing::Issued;
 use crate::people::totp::OtpSecret;
 use crate::people::{
     Admin, BrowserSignIn, NewPerson, PeopleService, PeopleSettings, RequiredFactor,
 };
 use crate::state::State;
+use crate::state::testing::{NOW, state_at};
 use crate::sys::account::Actor;
 
 /// The password of everybody here.

@@ -1,5 +1,6 @@
 //! For tests: states in both databases.
 
+mod own;
 pub(crate) mod server;
 pub(crate) mod statements;
 
@@ -10,6 +11,7 @@ use std::sync::OnceLock;
 
 use uuid::Uuid;
 
+pub(crate) use self::own::{own_state, state_at};
 use self::server::{NOBODY, PostgresServer, is_root};
 use super::db::Database;
 use super::place::IfMissing;
