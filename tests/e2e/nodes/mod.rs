@@ -1,5 +1,6 @@
 //! Hosts that join by themselves.
 
+mod absence;
 mod commands;
 mod inventory;
 mod peers;

@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::support::children::{Children, Running};
+use crate::support::clock::PRELOAD;
 use crate::support::ports::free_port;
 use crate::support::recordings::text;
 use crate::support::{World, keys, programs, skipped};
@@ -32,16 +33,18 @@ const TREE: &str = "\
 cd /etc && find . -printf '%p %y %m %u %g %l\\n' | sort && find . -type f -exec sha256sum {} + | sort";
 
 /// A host.
-struct DebianHost {
+pub(super) struct DebianHost {
     keeper: Running,
     place: tempfile::TempDir,
     sshd: Option<Running>,
     port: u16,
+    /// The library that moves the clock of its programs.
+    clock: Option<PathBuf>,
 }
 
 impl DebianHost {
     /// `None` where there can be none.
-    fn new(children: &Children, suite: &str) -> Option<Self> {
+    pub(super) fn new(children: &Children, suite: &str) -> Option<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("target/tools/hosts")
             .join(suite);
@@ -71,6 +74,7 @@ impl DebianHost {
             place,
             sshd: None,
             port: free_port(),
+            clock: None,
         };
         // The rest is as Debian has it. Here, PAM cannot note who has logged in.
         let settings = format!(
@@ -97,21 +101,37 @@ impl DebianHost {
                 "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             )
             .env("HOME", "/root");
+        if let Some(library) = &self.clock {
+            command.env(PRELOAD, library);
+        }
         command
     }
 
+    /// From now on its programs have the clock of the world.
+    pub(super) fn has_clock_of(&mut self, world: &World) {
+        let shared = world.dir().display().to_string();
+        let place = format!("{}{shared}", self.place.path().display());
+        let mut share = Command::new(programs::path("nsenter"));
+        share
+            .arg(format!("--mount=/proc/{}/ns/mnt", self.keeper.child.id()))
+            .args(["sh", "-ec", "mkdir -p \"$1\"; mount --bind \"$0\" \"$1\""])
+            .args([shared, place]);
+        keys::tool(&mut share);
+        self.clock = Some(world.clock_library().to_owned());
+    }
+
     /// Runs a line of a shell there, which has to succeed.
-    fn shell(&self, line: &str) -> String {
+    pub(super) fn shell(&self, line: &str) -> String {
         keys::tool(self.command("sh").args(["-c", line]))
     }
 
-    fn write(&self, path: &str, text: &str) {
+    pub(super) fn write(&self, path: &str, text: &str) {
         let outcome = self.run(&["sh", "-c", &format!("cat >{path}")], text);
         assert!(outcome.0, "{}", outcome.1);
     }
 
     /// Runs a program with an input; whether it succeeds, and what it says.
-    fn run(&self, words: &[&str], input: &str) -> (bool, String) {
+    pub(super) fn run(&self, words: &[&str], input: &str) -> (bool, String) {
         let (program, arguments) = words.split_first().expect("a program");
         let mut command = self.command(program);
         command
@@ -134,13 +154,18 @@ impl DebianHost {
         self.shell(TREE)
     }
 
-    fn start_sshd(&mut self, children: &Children) {
+    pub(super) fn start_sshd(&mut self, children: &Children) {
         let log = std::fs::File::create(self.log()).expect("a writable directory");
         let mut sshd = self.command("/usr/sbin/sshd");
         sshd.args(["-D", "-e"]).stdin(Stdio::null()).stderr(log);
         self.sshd = Some(children.spawn(&mut sshd));
         let is_up = || std::net::TcpStream::connect(("127.0.0.1", self.port)).ok();
         children.eventually(is_up).expect("sshd listens");
+    }
+
+    /// The process that listens ends.
+    pub(super) fn stop_sshd(&mut self) {
+        self.sshd.as_mut().expect("it was started").kill_alone();
     }
 
     fn log(&self) -> PathBuf {

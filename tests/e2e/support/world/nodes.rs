@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::World;
 use super::files::{make_dir, write};
 use crate::support::client::{ClientCommand, Live};
-use crate::support::clock::PRELOAD;
+use crate::support::clock::{MovingClock, PRELOAD};
 use crate::support::keys;
 use crate::support::recordings::text;
 use crate::support::sshd::Sshd;
@@ -246,11 +246,25 @@ impl World {
         make_dir(&dir);
         keys::generate(&dir.join("host_key"));
         let sshd = Sshd::start(&self.children, &dir, name, "", "");
-        JoiningHost {
+        let host = JoiningHost {
             name: name.to_owned(),
             sshd,
             dir,
+        };
+        if self.clock.is_some() {
+            host.sshd.stop();
+            self.start_sshd_again(&host);
         }
+        host
+    }
+
+    /// Starts the `sshd` of a host again, with the clock of the world.
+    pub(crate) fn start_sshd_again(&self, host: &JoiningHost) {
+        host.sshd
+            .start_again_with(&self.children, |sshd| match &self.clock {
+                Some(clock) => sshd.env(PRELOAD, &clock.library),
+                None => sshd,
+            });
     }
 
     /// `ssh` of a host to the proxy, as whoever has the host key.
@@ -315,19 +329,40 @@ impl World {
 
     /// The host sends a heartbeat with this report.
     pub(crate) fn heartbeat_as(&self, host: &JoiningHost, report: &HostReport) -> ClientOutcome {
+        self.heartbeat_begins(host, report).finish()
+    }
+
+    /// The heartbeat is under way when this returns.
+    pub(crate) fn heartbeat_begins(&self, host: &JoiningHost, report: &HostReport) -> Live {
         let own = host.known_hosts();
         let heartbeat = match own.exists() {
             true => self.host_ssh_knowing("join", &host.key(), Some(&own)),
             false => self.host_ssh(&host.key()),
         };
-        let heartbeat = heartbeat.arg("heartbeat");
-        heartbeat.stdin(report.lines(None)).run()
+        let mut heartbeat = heartbeat.arg("heartbeat").start();
+        heartbeat.feed(report.lines(None).into_bytes());
+        heartbeat
     }
 
     /// The host sends a heartbeat, and installs what is new.
     pub(crate) fn heartbeat(&self, host: &JoiningHost) {
-        let answer = self.heartbeat_as(host, &host.report()).success();
-        host.install(self, &answer.text());
+        self.heartbeats(std::slice::from_ref(host));
+    }
+
+    /// These hosts send heartbeats at the same time, and install what is new.
+    pub(crate) fn heartbeats(&self, hosts: &[JoiningHost]) {
+        let begins = |host: &JoiningHost| {
+            let report = HostReport {
+                clock_ahead: self.clock.as_ref().map_or(0, MovingClock::ahead),
+                ..host.report()
+            };
+            self.heartbeat_begins(host, &report)
+        };
+        let begun: Vec<_> = hosts.iter().map(begins).collect();
+        for (host, heartbeat) in hosts.iter().zip(begun) {
+            let answer = heartbeat.finish().success();
+            host.install(self, &answer.text());
+        }
     }
 
     /// The tunnel that a host keeps open, until it is dropped.
@@ -356,8 +391,13 @@ impl World {
         keys::tool(self.in_clock(self.rproxy()).arg("nodes").args(args))
     }
 
+    /// The library that gives a program the clock of the world, which has one that moves.
+    pub(crate) fn clock_library(&self) -> &Path {
+        &self.clock.as_ref().expect("it moves").library
+    }
+
     /// A command, with the clock of the world.
-    fn in_clock(&self, mut command: Command) -> Command {
+    pub(crate) fn in_clock(&self, mut command: Command) -> Command {
         if let Some(clock) = &self.clock {
             command.env(PRELOAD, &clock.library);
         }

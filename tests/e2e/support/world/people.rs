@@ -151,6 +151,20 @@ impl World {
         self.agent().add(&key);
     }
 
+    /// Signs the user's certificate again, for the same login.
+    pub(crate) fn sign_user_again(&self) {
+        let key = self.user.key.display();
+        keys::tool(self.in_clock(self.rproxy()).args([
+            "auth",
+            "sign",
+            "--user=alice",
+            &format!("--logins={}", login()),
+            &format!("--public-key={key}.pub"),
+            &format!("--out={key}-cert.pub"),
+            "--overwrite",
+        ]));
+    }
+
     /// The user's agent.
     pub(crate) fn agent(&self) -> &Agent {
         self.user.agent.as_ref().expect("the user has an agent")
