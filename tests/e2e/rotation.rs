@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rproxy::wire::TransportEvent;
@@ -72,18 +72,6 @@ impl RotatedFleet {
         replace(&self.world.dir().join("known_hosts"), &export);
     }
 
-    fn sign_user(&self) {
-        let key = self.world.user.key.display().to_string();
-        self.auth(&[
-            "sign",
-            "--user=alice",
-            &format!("--logins={}", crate::support::world::login()),
-            &format!("--public-key={key}.pub"),
-            &format!("--out={key}-cert.pub"),
-            "--overwrite",
-        ]);
-    }
-
     /// Every host's certificate, in one batch; sshd reads it when it starts. Sessions wait for the
     /// moment in which a reloading sshd does not listen: that one is sshd's own.
     fn sign_hosts(&self) {
@@ -100,8 +88,12 @@ impl RotatedFleet {
         let to = format!("--out={}", out.display());
         let signed = self.auth(&["sign", "--host", &batch, &to, "--overwrite"]);
         assert_eq!(signed.lines().count(), self.world.nodes().len());
+        // A lock that is shared by one after the other would never be free.
+        let closed = dir.join("closed");
+        File::create(&closed).unwrap();
         let gate = File::create(dir.join("gate")).unwrap();
         flock(&gate, FlockOperation::LockExclusive).unwrap();
+        std::fs::remove_file(closed).unwrap();
         for node in self.world.nodes() {
             let certificate = out.join(format!("{}-cert.pub", node.name));
             std::fs::rename(certificate, dir.join(&node.name).join("host_key-cert.pub")).unwrap();
@@ -161,37 +153,56 @@ fn signed_by(world: &World) -> String {
     }
 }
 
-/// Sessions that are opened one after the other.
+/// How many sessions are opened at the same time, each to hosts of its own.
+const AT_ONCE: usize = 4;
+
+/// Sessions that are opened all the time.
 pub(crate) struct Sessions<'w> {
     world: &'w World,
-    hosts: usize,
-    loops: Live,
+    loops: Vec<SessionLoop>,
 }
 
-impl<'w> Sessions<'w> {
+/// Sessions that are opened one after the other.
+struct SessionLoop {
+    running: Live,
+    /// Where it notes each session that has succeeded.
+    noted: PathBuf,
+    hosts: usize,
+}
+
+impl SessionLoop {
     /// Opens sessions to these hosts in turn until it is stopped; keeps the outcome of each.
-    pub(crate) fn begin(world: &'w World, names: &[String]) -> Self {
+    fn begin(world: &World, number: usize, names: &[String]) -> Self {
         let script = format!(
             "while :; do for host in {}; do \
                test -e stop && exit 0; \
-               if flock -s gate ssh -F inner $host true 2> last.err < /dev/null; \
-               then echo ok >> sessions; else cat last.err >> refused; fi; \
+               while test -e closed; do sleep 0.1; done; \
+               if flock -s gate ssh -F inner $host true 2> last{number}.err < /dev/null; \
+               then echo ok >> sessions{number}; else cat last{number}.err >> refused; fi; \
              done; done",
             names.join(" ")
         );
-        File::create(world.dir().join("gate")).unwrap();
-        let loops = world.program("bash").args(["-c", &script]).start();
-        let hosts = names.len();
         Self {
-            world,
-            hosts,
-            loops,
+            running: world.program("bash").args(["-c", &script]).start(),
+            noted: world.dir().join(format!("sessions{number}")),
+            hosts: names.len(),
         }
     }
 
     fn count(&self) -> usize {
-        let text = std::fs::read_to_string(self.world.dir().join("sessions")).unwrap_or_default();
+        let text = std::fs::read_to_string(&self.noted).unwrap_or_default();
         text.lines().count()
+    }
+}
+
+impl<'w> Sessions<'w> {
+    /// Opens sessions to these hosts until it is stopped.
+    pub(crate) fn begin(world: &'w World, names: &[String]) -> Self {
+        File::create(world.dir().join("gate")).unwrap();
+        let hosts = names.chunks(names.len().div_ceil(AT_ONCE)).enumerate();
+        let loops = hosts.map(|(number, names)| SessionLoop::begin(world, number, names));
+        let loops = loops.collect();
+        Self { world, loops }
     }
 
     fn refused(&self) -> String {
@@ -199,22 +210,26 @@ impl<'w> Sessions<'w> {
     }
 
     /// Waits until a session has succeeded at every host in this phase; none may be refused. The
-    /// hosts take turns, and the present session may have begun before the phase.
+    /// hosts of a loop take turns, and its present session may have begun before the phase.
     pub(crate) fn go_on(&self, phase: &str) {
-        let before = self.count();
-        for more in 1..=self.hosts + 1 {
-            self.world.eventually(&format!("sessions in {phase}"), || {
-                let refused = self.refused();
-                assert!(refused.is_empty(), "in {phase}: {refused}");
-                (self.count() >= before + more).then_some(())
-            });
+        let before: Vec<_> = self.loops.iter().map(SessionLoop::count).collect();
+        for (one, before) in self.loops.iter().zip(before) {
+            for more in 1..=one.hosts + 1 {
+                self.world.eventually(&format!("sessions in {phase}"), || {
+                    let refused = self.refused();
+                    assert!(refused.is_empty(), "in {phase}: {refused}");
+                    (one.count() >= before + more).then_some(())
+                });
+            }
         }
     }
 
     pub(crate) fn end(self) {
         File::create(self.world.dir().join("stop")).unwrap();
         let refused = self.refused();
-        self.loops.finish();
+        for one in self.loops {
+            one.running.finish();
+        }
         assert!(refused.is_empty(), "{refused}");
         std::fs::remove_file(self.world.dir().join("stop")).unwrap();
     }
@@ -264,7 +279,7 @@ fn a_full_rotation_of_both_authorities_refuses_nobody() {
     let left = &fleet.status()["authorities"][0]["signed_by_leaving_key"];
     assert_eq!(left[0]["key_id"], "alice", "{left}");
     sessions.go_on("user update_clients, old certificate");
-    fleet.sign_user();
+    fleet.world.sign_user_again();
     let left = &fleet.status()["authorities"][0]["signed_by_leaving_key"];
     assert_eq!(left.as_array().unwrap().len(), 0, "{left}");
     sessions.go_on("user update_clients, new certificate");
@@ -307,12 +322,12 @@ fn every_phase_is_rolled_back_without_refusing_anybody() {
                     fleet.rotate(kind, phase);
                 }
             }
-            fleet.sign_user();
+            fleet.world.sign_user_again();
             fleet.sign_hosts();
             sessions.go_on(&format!("{kind} {last}"));
             fleet.rotate(kind, "rollback");
             sessions.go_on(&format!("{kind} {last}, rolled back"));
-            fleet.sign_user();
+            fleet.world.sign_user_again();
             fleet.sign_hosts();
             fleet.rotate(kind, "standby");
             sessions.go_on(&format!("{kind} standby after {last}"));

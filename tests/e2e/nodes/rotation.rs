@@ -1,19 +1,21 @@
 //! The keys of both CAs are replaced under hosts that have joined, while sessions are opened: none is
 //! refused, and no host is touched by hand. Each host only sends heartbeats and installs the answers.
 
-use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::rotation::{Sessions, proxy_follows, replace};
+use crate::support::client::ClientCommand;
 use crate::support::{Holds, JoiningHost, World, keys};
 use crate::web::plain;
 
 /// Hosts of the fleet, each with an sshd of its own.
 const HOSTS: usize = 20;
+/// Hosts that send heartbeats at the same time.
+const AT_ONCE: usize = 5;
 /// Hundreds of sessions and heartbeats take long on a busy machine.
-const LIMIT: Duration = Duration::from_secs(1_500);
+const LIMIT: Duration = Duration::from_secs(900);
 
 struct JoinedFleet {
     world: World,
@@ -68,35 +70,25 @@ impl JoinedFleet {
         rotate.args(["auth", "rotate", &format!("--type={kind}"), "--wait"]);
         rotate.arg(format!("--phase={phase}"));
         rotate.arg(format!("--login={}", crate::support::world::login()));
-        let told = rotate.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut rotate = told.spawn().expect("it starts");
-        while is_running(&mut rotate) {
-            self.heartbeats();
+        let dir = self.world.dir();
+        let mut rotate = ClientCommand::of(&self.world.children, rotate, dir).start();
+        // The first heartbeats bring what is new, the second ones say that it is there.
+        for _ in 0..2 {
+            for hosts in self.hosts.chunks(AT_ONCE) {
+                if !rotate.has_ended() {
+                    self.world.heartbeats(hosts);
+                }
+            }
         }
-        let output = rotate.wait_with_output().expect("it has ended");
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{told}");
+        rotate.finish().success();
         proxy_follows(&self.world);
         self.update_listed();
     }
 
     fn heartbeats(&self) {
-        for host in &self.hosts {
-            self.world.heartbeat(host);
+        for hosts in self.hosts.chunks(AT_ONCE) {
+            self.world.heartbeats(hosts);
         }
-    }
-
-    /// The user's part of a rotation: a new certificate.
-    fn sign_user(&self) {
-        let key = self.world.user.key.display().to_string();
-        self.auth(&[
-            "sign",
-            "--user=alice",
-            &format!("--logins={}", crate::support::world::login()),
-            &format!("--public-key={key}.pub"),
-            &format!("--out={key}-cert.pub"),
-            "--overwrite",
-        ]);
     }
 
     /// The host of the configuration, which has not joined: somebody has to bring it what is new.
@@ -136,10 +128,6 @@ impl JoinedFleet {
     }
 }
 
-fn is_running(child: &mut Child) -> bool {
-    child.try_wait().expect("a child").is_none()
-}
-
 /// What a host reports to have, as lines of its report.
 fn has(host: &JoiningHost, word: &str) -> Vec<String> {
     let report = host.report().lines(None);
@@ -158,7 +146,7 @@ fn a_full_rotation_of_both_authorities_refuses_nobody_and_touches_no_host() {
     sessions.go_on("user init");
     fleet.go_on("user", "update_clients");
     sessions.go_on("user update_clients, old certificate");
-    fleet.sign_user();
+    fleet.world.sign_user_again();
     sessions.go_on("user update_clients, new certificate");
     fleet.go_on("user", "update_servers");
     sessions.go_on("user update_servers");
@@ -208,7 +196,7 @@ fn a_host_that_was_off_through_both_rotations_comes_back() {
         }
     }
     fleet.update_clients();
-    fleet.sign_user();
+    fleet.world.sign_user_again();
     host.sshd.start_again(&fleet.world.children);
     assert_ne!(
         fleet.world.run("h1", "true").code(),
