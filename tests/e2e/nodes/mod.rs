@@ -3,6 +3,7 @@
 mod absence;
 mod commands;
 mod inventory;
+mod measured;
 mod peers;
 mod rotation;
 mod script;
