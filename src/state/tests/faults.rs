@@ -5,10 +5,10 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::user;
+use super::{node, token, user};
 use crate::state::testing::server::PostgresServer;
 use crate::state::testing::{NOW, on_both_places};
-use crate::state::{NewUser, State, StateError, StatePlace};
+use crate::state::{Joining, NewUser, State, StateError, StatePlace};
 use crate::sys::clock::Clock;
 use crate::sys::fs::{FsError, PRIVATE_FILE, Replace, private_tempdir, write_whole};
 use crate::sys::skipped;
@@ -139,11 +139,27 @@ fn the_writer_of_the_other_tests() {
         if !matches!(input.next(), Some(Ok(_))) {
             return;
         }
-        match state.users().add(new_user(&format!("user{number}"))) {
-            Ok(user) => println!("added {}", user.name),
+        match adds(&state, number) {
+            Ok(name) => println!("added {name}"),
             Err(error) => println!("failed {error}"),
         }
     }
+}
+
+/// How many hosts can join with the token [`TOKEN`], where there is one.
+const HOSTS: u64 = 100_000;
+/// Its hash.
+const TOKEN: &str = "t";
+
+/// Adds a user, and has a host join if there is a token; gives the user's name.
+fn adds(state: &State, number: usize) -> Result<String, StateError> {
+    let user = state.users().add(new_user(&format!("user{number}")))?;
+    if state.tokens().by_hash_any(TOKEN)?.is_some() {
+        let host = node(&format!("host{number}"));
+        let joining = state.nodes().join(&host, TOKEN, NOW)?;
+        assert_eq!(joining, Joining::Joined(host.id));
+    }
+    Ok(user.name.to_string())
 }
 
 #[test]
@@ -154,6 +170,7 @@ fn what_was_confirmed_outlives_kills_at_any_moment() {
             StatePlace::Postgres(url) => url.shown().to_owned(),
         };
         let state = State::open(place, CLOCK).unwrap();
+        state.tokens().put(&token(TOKEN, HOSTS)).unwrap();
         let mut confirmed = Vec::new();
         for round in 0..10_u32 {
             let mut child = writer(&url, "");
@@ -175,6 +192,11 @@ fn what_was_confirmed_outlives_kills_at_any_moment() {
                 let found = users.iter().any(|user| user.name.as_str() == name);
                 assert!(found, "round {round}: {name} is missing");
             }
+            // A use of the token is a host that is there.
+            let nodes = state.nodes().list().unwrap().len();
+            assert!(nodes >= confirmed.len(), "round {round}: {nodes} hosts");
+            let left = state.tokens().by_hash_any(TOKEN).unwrap().unwrap().uses;
+            assert_eq!(left + nodes as u64, HOSTS, "round {round}");
         }
         assert!(confirmed.len() >= 10);
     });

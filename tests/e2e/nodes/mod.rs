@@ -1,6 +1,7 @@
 //! Hosts that join by themselves.
 
 mod absence;
+mod at_once;
 mod commands;
 mod inventory;
 mod measured;
