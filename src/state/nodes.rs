@@ -162,6 +162,11 @@ impl Nodes<'_> {
             if tx.execute(sql, row)? == 1 {
                 return Ok(true);
             }
+            // A number without a change would have every reader look for it again and again.
+            let sql = "SELECT COUNT(*) FROM nodes WHERE id = $1";
+            if tx.number(sql, values![id.uuid()])? == 0 {
+                return Ok(false);
+            }
             let change = next_change(tx)?;
             let sql = "UPDATE nodes SET heartbeat = $1, report = $2, labels = $4, address = $5,
                                         port = $6, change = $7 WHERE id = $3";
@@ -207,10 +212,18 @@ impl Nodes<'_> {
     /// # Errors
     /// Those of the database.
     pub fn unlock(&self, name: &str) -> Result<Option<NodeId>, StateError> {
-        self.change(name, |tx, node, change| {
-            let sql = "UPDATE nodes SET locked = NULL, lock_reason = NULL, locked_by = NULL,
-                                        change = $1 WHERE id = $2 AND locked IS NOT NULL";
-            tx.execute(sql, values![change, node.id.uuid()])
+        let name = folded(name);
+        self.database.write(|tx| {
+            let Some(node) = find(tx, NAMED, values![&name])? else {
+                return Ok(None);
+            };
+            if node.lock.is_some() {
+                let change = next_change(tx)?;
+                let sql = "UPDATE nodes SET locked = NULL, lock_reason = NULL, locked_by = NULL,
+                                            change = $1 WHERE id = $2";
+                tx.execute(sql, values![change, node.id.uuid()])?;
+            }
+            Ok(Some(node.id))
         })
     }
 

@@ -211,6 +211,7 @@ fn what_a_node_reports_is_known_and_told_only_if_it_is_dialled_or_named_otherwis
         }
         let nobody = nodes.heartbeat(NodeId::new(), &heartbeat, &labels, "10.0.0.7", 22);
         assert!(!nobody.unwrap());
+        assert_eq!(nodes.last_change().unwrap(), number);
         let certificate = NodeCertificate {
             serial: 1,
             begins: 1,
@@ -250,6 +251,8 @@ fn a_node_is_locked_unlocked_and_removed_by_any_of_its_names() {
             assert_eq!(nodes.by_name("db1").unwrap().unwrap(), db);
         }
         assert_eq!(nodes.changes_since(number, 9).unwrap().len(), 1);
+        // Each number is a change that a reader finds.
+        assert_eq!(nodes.last_change().unwrap(), number + 1);
         assert_eq!(nodes.remove("db1").unwrap(), Some(db.id));
         assert_eq!(nodes.list().unwrap(), []);
         assert_eq!(nodes.tunnels().unwrap(), []);
