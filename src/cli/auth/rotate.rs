@@ -152,7 +152,8 @@ impl AuthRotateArgs {
                 ));
                 told = list;
             }
-            std::thread::sleep(pause(looked.elapsed()));
+            let left = limit.map(|limit| limit.saturating_sub(started.elapsed()));
+            std::thread::sleep(pause(looked.elapsed(), left));
         }
     }
 
@@ -255,10 +256,11 @@ fn remove_kept(context: &Context, kind: CaKind) -> Result<String, Failure> {
     Ok(text)
 }
 
-/// How long to wait after a look that took so long: looking connects to every host, which is work for the
-/// hosts, and a line in the log of each.
-fn pause(took: Duration) -> Duration {
-    took.saturating_mul(3).clamp(MIN_PAUSE, MAX_PAUSE)
+/// How long to wait after a look that took so long, if this time is left: looking connects to every host,
+/// which is work for the hosts, and a line in the log of each.
+fn pause(took: Duration, left: Option<Duration>) -> Duration {
+    let pause = took.saturating_mul(3).clamp(MIN_PAUSE, MAX_PAUSE);
+    pause.min(left.unwrap_or(MAX_PAUSE))
 }
 
 #[cfg(test)]
@@ -268,9 +270,12 @@ mod tests {
     #[test]
     fn a_large_fleet_is_asked_less_often() {
         for (took, waits) in [(0, 2_000), (500, 2_000), (4_000, 12_000), (60_000, 30_000)] {
-            let pause = pause(Duration::from_millis(took));
+            let pause = pause(Duration::from_millis(took), None);
             assert_eq!(pause, Duration::from_millis(waits), "{took}");
         }
-        assert_eq!(pause(Duration::MAX), MAX_PAUSE);
+        assert_eq!(pause(Duration::MAX, None), MAX_PAUSE);
+        for left in [Duration::ZERO, Duration::from_secs(7)] {
+            assert_eq!(pause(Duration::MAX, Some(left)), left);
+        }
     }
 }
