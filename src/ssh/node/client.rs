@@ -215,7 +215,7 @@ mod tests {
             Err(AskError::Crowded(_))
         ) {
             let line = client.line.clone();
-            crowd.spawn(async move { line.turn().await });
+            crowd.spawn(async move { drop(line.turn().await) });
             tokio::task::yield_now().await;
         }
         let report = NodesQuestion::Heartbeat(crate::ipc::NodeReport::default());
