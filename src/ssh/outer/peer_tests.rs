@@ -312,7 +312,7 @@ async fn timeout_soon<T>(future: impl Future<Output = T>) -> Option<T> {
 }
 
 #[tokio::test]
-async fn a_stream_ends_with_the_tunnel_and_with_the_other_proxy() {
+async fn a_stream_ends_with_the_other_proxy() {
     let state = TestState::default();
     let (a, b) = (
         TestProxy::start(&state).await,
