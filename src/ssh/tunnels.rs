@@ -262,11 +262,33 @@ impl Tunnels {
     /// those of other proxies.
     pub(crate) fn close(&self, node: NodeId) {
         let ended = self.shared.lock().tunnels.remove(&node);
-        let at = Instant::now() + CLOSING;
-        for tunnel in ended.into_iter().flatten() {
-            tunnel.closed.send_replace(Some(at));
+        self.end(ended.into_iter().flatten());
+    }
+
+    /// The same for one tunnel: others of the node go on.
+    fn close_one(&self, node: NodeId, generation: u64) {
+        let mut live = self.shared.lock();
+        let tunnels = live.tunnels.remove(&node).unwrap_or_default();
+        let is_it = |tunnel: &LiveTunnel| tunnel.generation == generation;
+        let (ended, others): (Vec<_>, Vec<_>) = tunnels.into_iter().partition(is_it);
+        if !others.is_empty() {
+            live.tunnels.insert(node, others);
         }
-        self.shared.changed.send_replace(());
+        drop(live);
+        self.end(ended);
+    }
+
+    /// These tunnels, which are closed to those who dial, end soon.
+    fn end(&self, tunnels: impl IntoIterator<Item = LiveTunnel>) {
+        let at = Instant::now() + CLOSING;
+        let mut has_ended = false;
+        for tunnel in tunnels {
+            tunnel.closed.send_replace(Some(at));
+            has_ended = true;
+        }
+        if has_ended {
+            self.shared.changed.send_replace(());
+        }
     }
 }
 
@@ -281,7 +303,31 @@ pub(crate) struct TunnelGuard {
     closed: watch::Sender<Option<Instant>>,
 }
 
+/// Ends one tunnel.
+#[derive(Debug)]
+pub(crate) struct TunnelCloser {
+    tunnels: Tunnels,
+    node: NodeId,
+    generation: u64,
+}
+
+impl TunnelCloser {
+    /// Ends the tunnel, and what runs through it, as [`Tunnels::close`] does.
+    pub(crate) fn close(self) {
+        self.tunnels.close_one(self.node, self.generation);
+    }
+}
+
 impl TunnelGuard {
+    /// What can end this tunnel from elsewhere.
+    pub(crate) fn closer(&self) -> TunnelCloser {
+        TunnelCloser {
+            tunnels: self.tunnels.clone(),
+            node: self.node,
+            generation: self.generation,
+        }
+    }
+
     /// Waits until the node has opened a newer tunnel: this one ends with its last stream.
     pub(crate) async fn overtaken(&self) {
         self.overtaken.cancelled().await;

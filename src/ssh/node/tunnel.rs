@@ -15,7 +15,9 @@ use crate::model::NodeId;
 use crate::model::text::Printable;
 use crate::ssh::channel::{ChannelStream, MAX_PACKET, Terms, WINDOW};
 use crate::ssh::endpoint::Endpoint;
-use crate::ssh::tunnels::{TunnelError, TunnelGuard, TunnelOpener, TunnelRequest, Tunnels};
+use crate::ssh::tunnels::{
+    TunnelCloser, TunnelError, TunnelGuard, TunnelOpener, TunnelRequest, Tunnels,
+};
 use crate::wire::connection::{FORWARDED_TCPIP, Fields, Head, MalformedMessage};
 
 /// Streams that a tunnel may have.
@@ -146,7 +148,7 @@ impl Tunnel {
         let (opener, requests) = TunnelOpener::new();
         let guard = tunnels.open(node, opener);
         let ended = CancellationToken::new();
-        let report = report(client, node, tunnels.clone(), ended.clone());
+        let report = report(client, node, guard.closer(), ended.clone());
         let tunnel = Self {
             port,
             guard,
@@ -236,7 +238,7 @@ impl Tunnel {
 }
 
 /// Has the other process told that the tunnel is open, again and again; and that it has ended.
-async fn report(client: HostClient, node: NodeId, tunnels: Tunnels, ended: CancellationToken) {
+async fn report(client: HostClient, node: NodeId, closer: TunnelCloser, ended: CancellationToken) {
     let opened = async {
         loop {
             match client.ask(NodesQuestion::Tunnel(true)).await {
@@ -248,7 +250,7 @@ async fn report(client: HostClient, node: NodeId, tunnels: Tunnels, ended: Cance
                     reason, message, ..
                 })) if !NOT_NOW.contains(&reason.as_str()) => {
                     tracing::info!(%node, reason, message, "ended the tunnel of a node");
-                    return tunnels.close(node);
+                    return closer.close();
                 }
                 Ok(other) => tracing::warn!(%node, ?other, "a tunnel could not be noted"),
                 Err(error) => tracing::warn!(%node, %error, "a tunnel could not be noted"),

@@ -143,3 +143,21 @@ async fn a_worker_that_retires_ends_its_tunnels_when_nobody_uses_them() {
     assert_eq!(reports.run("heartbeat", REPORT).await.status, Some(0));
     assert!(!reports.forward("localhost", 22).await);
 }
+
+/// What speaks against one connection does not speak against another one of the same host.
+#[tokio::test(start_paused = true)]
+async fn a_tunnel_that_is_refused_takes_no_other_one_with_it() {
+    let fixture = NodeFixture::joined();
+    let mut older = fixture.tunnelled().await;
+    let (mut stream, number) = fixture.dial(&mut older).await;
+    fixture.asked("tunnel open", 1).await;
+    let mut newer = fixture.host().await;
+    fixture.nodes.record().is_locked = true;
+    assert!(newer.forward("localhost", 22).await);
+    assert!(newer.stay().await.contains("locked or removed"));
+    fixture.nodes.record().is_locked = false;
+    assert!(fixture.shared().tunnels.is_open(fixture.id()));
+    echo(&mut stream, &mut older, number).await;
+    let (mut another, more) = fixture.dial(&mut older).await;
+    echo(&mut another, &mut older, more).await;
+}
