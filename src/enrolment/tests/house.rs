@@ -30,6 +30,9 @@ use crate::state::{JoinedNode, State};
 /// How long certificates are valid here.
 pub(super) const TTL: u64 = 30 * 86_400;
 
+/// What somebody else does to this state.
+type Meanwhile = (State, fn(&State));
+
 /// CAs that keep what they are asked for.
 #[derive(Debug)]
 pub(super) struct FakeCas {
@@ -43,7 +46,7 @@ pub(super) struct FakeCas {
     pub(super) is_away: Mutex<bool>,
     pub(super) now: Mutex<u64>,
     /// What an administrator does while the key signs.
-    pub(super) meanwhile: Mutex<Option<(State, fn(&State))>>,
+    pub(super) meanwhile: Mutex<Option<Meanwhile>>,
 }
 
 fn cluster() -> ClusterName {
