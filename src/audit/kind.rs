@@ -174,7 +174,7 @@ kinds! {
     NodeRefused "RP7012W" "node.refused"
         "A host was refused: `what` is `prove` (its signature), `join`, `heartbeat`, `tunnel` or `successors`. `reason` is the stable name of the reason, `message` what was read at the host, `name` the node's name if the host key is a node's. An unknown token counts for the address: after ten in a minute the reason is `too-many-tries`."
     NodeCertificate "RP7013I" "node.certificate"
-        "A node was given a host certificate: `reason` is `joined`, `half-life` (of the one before), `authority` (another key of the host CA signs now), `names`, or `lost` (the node reports that it has another one)."
+        "A node was given a host certificate: `reason` is `joined`, `half-life` (of the one before), `authority` (another key of the host CA signs now), `names`, `lost` (the node reports that it has another one), or `not-yet-valid` (the proxy's clock was ahead when the one before was issued)."
     TunnelOpened "RP7014I" "tunnel.opened"
         "A node opened a tunnel: from now on it is reached through the connection, which comes from `client_addr`."
     TunnelEnded "RP7015I" "tunnel.ended"

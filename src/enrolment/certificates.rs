@@ -33,6 +33,8 @@ pub(super) enum Renewal {
     Names,
     /// It has another one, or none.
     Lost,
+    /// The one that it has is not valid yet: the proxy's clock was ahead when it was issued.
+    NotYetValid,
 }
 
 impl Renewal {
@@ -44,15 +46,16 @@ impl Renewal {
             Self::Authority => "authority",
             Self::Names => "names",
             Self::Lost => "lost",
+            Self::NotYetValid => "not-yet-valid",
         }
     }
 }
 
-/// Whether a node that reports the certificate with this serial number, or that it has none when it `joins`
-/// once more, is due for another one.
+/// Whether a node that reports this is due for another certificate. `joins` says whether the host joins once
+/// more, because the answer was lost.
 pub(super) fn due(
     node: &JoinedNode,
-    (reported, joins): (Option<u64>, bool),
+    (report, joins): (&NodeReport, bool),
     signs: &str,
     now: u64,
 ) -> Option<Renewal> {
@@ -69,8 +72,13 @@ pub(super) fn due(
     if now >= begins + (expires - begins) / 2 {
         return Some(Renewal::HalfLife);
     }
-    let is_installed = reported == Some(certificate.serial);
-    let installing = match reported {
+    // If the host's clock is past that, it is the proxy's that is wrong now: the certificate is good, and
+    // another one would end before it.
+    if begins > now.max(report.clock) {
+        return Some(Renewal::NotYetValid);
+    }
+    let is_installed = report.certificate == Some(certificate.serial);
+    let installing = match report.certificate {
         None if joins => JOINING,
         _ => INSTALLING,
     };
@@ -251,8 +259,14 @@ mod tests {
             node
         };
         let whole = has(&|_| {});
+        let reports = |certificate, clock| NodeReport {
+            certificate,
+            clock,
+            ..NodeReport::default()
+        };
         let due_at = |node: &JoinedNode, reported, seconds: u64| {
-            due(node, (reported, false), "SHA256:now", NOW - 60 + seconds)
+            let now = NOW - 60 + seconds;
+            due(node, (&reports(reported, now), false), "SHA256:now", now)
         };
         assert_eq!(due_at(&whole, Some(7), 0), None);
         assert_eq!(due_at(&whole, Some(7), MONTH / 2 - 1), None);
@@ -265,7 +279,8 @@ mod tests {
             assert_eq!(due_at(&whole, reported, INSTALLING), lost);
         }
         let joins_at = |reported, seconds: u64| {
-            due(&whole, (reported, true), "SHA256:now", NOW - 60 + seconds)
+            let now = NOW - 60 + seconds;
+            due(&whole, (&reports(reported, now), true), "SHA256:now", now)
         };
         assert_eq!(joins_at(None, JOINING - 1), None);
         assert_eq!(joins_at(None, JOINING), Some(Renewal::Lost));
@@ -275,5 +290,21 @@ mod tests {
         let renamed = has(&|one| *one = outdated(one.clone()));
         assert_eq!(due_at(&renamed, Some(7), 0), Some(Renewal::Names));
         assert_eq!(due_at(&node("db1"), None, 0), Some(Renewal::Joined));
+        // The clock was ahead when it was issued, or is behind now: then the host's tells.
+        let not_yet = Some(Renewal::NotYetValid);
+        for (now, clock, is_due) in [
+            (NOW - MONTH, NOW - MONTH, not_yet),
+            (NOW - MONTH, 0, not_yet),
+            (NOW - 61, NOW - 61, not_yet),
+            (NOW - 61, NOW - 60, None),
+            (NOW - MONTH, NOW, None),
+            (0, u64::MAX, None),
+        ] {
+            for reported in [Some(7), None] {
+                let report = reports(reported, clock);
+                let due = due(&whole, (&report, false), "SHA256:now", now);
+                assert_eq!(due, is_due, "{now} {clock}");
+            }
+        }
     }
 }

@@ -47,8 +47,7 @@ pub(super) fn answer(
         host.is_node = false;
         return Ok(context.refuse(host, "heartbeat", Refused::not_joined()));
     }
-    let reported = (report.certificate, joins);
-    let certificate = renewed(context, host, (&node, key), reported, &mut warnings)?;
+    let certificate = renewed(context, host, (&node, key), (report, joins), &mut warnings)?;
     warnings.truncate(MAX_WARNINGS);
     let has_tunnel = context.state.nodes().tunnel_of(node.id)?.is_some();
     let installation =
@@ -61,7 +60,7 @@ fn renewed(
     context: &Context,
     host: &HostConnection,
     (node, key): (&JoinedNode, &ProvedHostKey),
-    reported: (Option<u64>, bool),
+    reported: (&NodeReport, bool),
     warnings: &mut Vec<String>,
 ) -> Result<Option<String>, Unavailable> {
     let signs = context.issuer.keys().signs;

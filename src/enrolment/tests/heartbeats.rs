@@ -67,6 +67,30 @@ fn a_certificate_is_renewed_at_half_its_life() {
     }
 }
 
+/// The clock of the proxy was a year ahead. When it is right again, the node gets a certificate that is valid.
+#[test]
+fn a_certificate_from_the_future_is_replaced() {
+    let house = NodeHouse::new();
+    let key = house.later(365 * 86_400).joined("db1").key;
+    let future = house.node("db1").certificate.unwrap();
+    assert!(future.begins > house.now);
+    let house = house.later(0);
+    let host = house.host_with(key);
+    host.proved().unwrap();
+    // To a host whose clock is as far ahead it is valid: it may be the proxy's that is behind.
+    let ahead = NodeReport {
+        clock: house.now + 365 * 86_400,
+        ..current(&house, "db1")
+    };
+    assert_eq!(installed(host.heartbeat(&ahead)).certificate, None);
+    let answer = installed(host.heartbeat(&current(&house, "db1")));
+    let issued = certificate(&answer);
+    assert!(issued.valid_after() <= house.now);
+    assert_eq!(issued.valid_before(), house.now + TTL);
+    let again = installed(host.heartbeat(&current(&house, "db1")));
+    assert_eq!(again.certificate, None);
+}
+
 /// It was off for twice the life of its certificate, and its clock was as well.
 #[test]
 fn a_host_that_was_off_for_60_days_comes_back_by_its_key() {
@@ -234,7 +258,11 @@ fn a_locked_or_removed_node_gets_nothing() {
     ] {
         assert_eq!(reason(host.ask(question)), "node-locked");
     }
-    assert_eq!(house.refused(), ["node-locked"; 3]);
+    let token = house.token();
+    assert_eq!(reason(host.join(&token, &named("db2"))), "node-locked");
+    let tokens = house.state.tokens().list().unwrap();
+    assert_eq!(tokens.last().unwrap().uses, 1);
+    assert_eq!(house.refused(), ["node-locked"; 4]);
     house.admin().unlock("db1").unwrap();
     installed(host.heartbeat(&report()));
     house.admin().remove("db1").unwrap();
