@@ -46,11 +46,12 @@ pub struct JoinedNode {
 pub const NODE_OFFLINE_AFTER: u64 = 180;
 
 impl JoinedNode {
-    /// Whether its last heartbeat is not too old at `now`, in seconds since the epoch.
+    /// Whether its last heartbeat is not too old at `now`, in seconds since the epoch. One from later than now
+    /// came when the clock was ahead, and says nothing.
     #[must_use]
     pub fn is_online(&self, now: u64) -> bool {
         let last = self.heartbeat.as_ref().map(|heartbeat| heartbeat.at);
-        last.is_some_and(|last| now.saturating_sub(last) < NODE_OFFLINE_AFTER)
+        last.is_some_and(|last| now.abs_diff(last) < NODE_OFFLINE_AFTER)
     }
 }
 

@@ -6,7 +6,7 @@ use super::node_rows::{
     Heartbeat, JoinedNode, NODE_COLUMNS, NODE_OFFLINE_AFTER, NodeCertificate, NodeLock,
     label_texts, next_change, node_values, read_node,
 };
-use super::tokens::spend_token;
+use super::tokens::{can_be_spent, spend_token};
 use crate::model::{Label, NodeId};
 use crate::sys::clock::Clock;
 
@@ -56,14 +56,16 @@ impl Nodes<'_> {
         self.database.write(|tx| {
             let known = find(tx, "fingerprint = $1", values![&node.fingerprint])?;
             let id = known.as_ref().map_or(node.id, |known| known.id);
-            let taken = taken_name(tx, &node.names, id)?;
+            // Nothing is written for a host that does not join. Without a token it learns nothing of names.
+            if !can_be_spent(tx, token_hash, now)? {
+                return Ok(Joining::TokenSpent);
+            }
+            if let Some(name) = taken_name(tx, &node.names, id)? {
+                return Ok(Joining::NameTaken(name));
+            }
             let Some(token) = spend_token(tx, token_hash, now)? else {
                 return Ok(Joining::TokenSpent);
             };
-            if let Some(name) = taken {
-                give_use_back(tx, token_hash)?;
-                return Ok(Joining::NameTaken(name));
-            }
             let joined = JoinedNode {
                 id,
                 token,
@@ -124,11 +126,15 @@ impl Nodes<'_> {
     /// # Errors
     /// Those of the database.
     pub fn count(&self, now: u64) -> Result<NodeCounts, StateError> {
-        let offline_at = now.saturating_sub(NODE_OFFLINE_AFTER);
+        let (from, until) = (
+            now.saturating_sub(NODE_OFFLINE_AFTER),
+            now.saturating_add(NODE_OFFLINE_AFTER),
+        );
         self.database.read(|tx| {
             let all = tx.number("SELECT COUNT(*) FROM nodes", &[])?;
-            let sql = "SELECT COUNT(*) FROM nodes WHERE locked IS NULL AND heartbeat > $1";
-            let online = tx.number(sql, values![offline_at])?;
+            let sql = "SELECT COUNT(*) FROM nodes
+                       WHERE locked IS NULL AND heartbeat > $1 AND heartbeat < $2";
+            let online = tx.number(sql, values![from, until])?;
             let sql = "SELECT COUNT(*) FROM nodes WHERE locked IS NOT NULL";
             let locked = tx.number(sql, &[])?;
             Ok(NodeCounts {
@@ -294,11 +300,6 @@ fn taken_name(
         }
     }
     Ok(None)
-}
-
-fn give_use_back(tx: &mut dyn Transaction, token_hash: &str) -> Result<(), StateError> {
-    let sql = "UPDATE tokens SET uses = uses + 1 WHERE hash = $1";
-    tx.execute(sql, values![token_hash]).map(|_one| ())
 }
 
 /// Writes down a node in place of what was known of it.

@@ -115,6 +115,16 @@ impl Tokens<'_> {
     }
 }
 
+/// Whether a token has uses left at `now`, in seconds since the epoch. Another transaction may take them.
+pub(super) fn can_be_spent(
+    tx: &mut dyn Transaction,
+    hash: &str,
+    now: u64,
+) -> Result<bool, StateError> {
+    let sql = "SELECT COUNT(*) FROM tokens WHERE hash = $1 AND uses > 0 AND expires > $2";
+    Ok(tx.number(sql, values![hash, now])? > 0)
+}
+
 /// Takes one use of a token: gives its id as often as it has uses, and not after its time.
 pub(super) fn spend_token(
     tx: &mut dyn Transaction,

@@ -304,6 +304,11 @@ fn nodes_are_counted_by_their_last_heartbeat() {
         let over = NOW + NODE_OFFLINE_AFTER;
         assert_eq!(nodes.count(over - 1).unwrap(), counts(3, 0, 0));
         assert_eq!(nodes.count(over).unwrap(), counts(0, 3, 0));
+        // The clock was ahead when they were heard of.
+        let before = NOW - NODE_OFFLINE_AFTER;
+        assert_eq!(nodes.count(before + 1).unwrap(), counts(3, 0, 0));
+        assert_eq!(nodes.count(before).unwrap(), counts(0, 3, 0));
+        assert!(!all[0].is_online(before) && all[0].is_online(before + 1));
         let heartbeat = Heartbeat {
             at: NOW + 1,
             ..Heartbeat::default()
