@@ -113,11 +113,13 @@ impl Dispatcher {
         if let Some(people) = &self.providers.people {
             people.forget(caller);
         }
-        // It waits for the state, which this thread does not.
-        let (nodes, of) = (Arc::clone(&self.providers.nodes), caller.clone());
-        let pool = self.pools.iter().find(|(one, _)| *one == Service::Nodes);
-        if !pool.is_some_and(|(_, pool)| pool.run(move || nodes.forget(&of))) {
-            tracing::warn!("too many calls of the service nodes wait");
+        if let Some(proxy) = self.providers.nodes.forget(caller) {
+            // It waits for the state, which this thread does not.
+            let nodes = Arc::clone(&self.providers.nodes);
+            let pool = self.pools.iter().find(|(one, _)| *one == Service::Nodes);
+            if !pool.is_some_and(|(_, pool)| pool.run(move || nodes.end_tunnels(proxy))) {
+                tracing::warn!("too many calls of the service nodes wait");
+            }
         }
         self.providers.peers.forget(caller);
     }

@@ -61,9 +61,14 @@ impl NodesProvider {
         self.service.proxy_of(caller_number(caller))
     }
 
-    /// Forgets a process that has exited.
-    pub(super) fn forget(&self, caller: &CallerProcess) {
-        self.service.forget(caller_number(caller));
+    /// Forgets a process that has exited; gives the id under which its tunnels are in the state.
+    pub(super) fn forget(&self, caller: &CallerProcess) -> Option<Uuid> {
+        self.service.forget(caller_number(caller))
+    }
+
+    /// The tunnels to a process have ended.
+    pub(super) fn end_tunnels(&self, proxy: Uuid) {
+        self.service.end_tunnels(proxy);
     }
 
     /// Another process answers from now on.

@@ -15,7 +15,7 @@ use super::refusal::Refused;
 use super::settings::EnrolmentSettings;
 use super::tunnels::{self, TunnelOwners};
 use crate::ipc::{ConnectionTable, NodesAnswer, NodesQuestion, NodesRequest, SeenSessions};
-use crate::model::ConnectionId;
+use crate::model::{ConnectionId, chain};
 use crate::sys::clock::monotonic;
 
 /// Decides about hosts. All requests of all processes are answered by one.
@@ -90,12 +90,20 @@ impl EnrolmentService {
         self.owners.of(caller)
     }
 
-    /// The process has exited: what is known about its connections is forgotten, and its tunnels have ended. It
-    /// waits for the state, as [`Self::answer`] does.
-    pub fn forget(&self, caller: u64) {
+    /// The process has exited: what is known about its connections is forgotten at once. Gives the id under
+    /// which its tunnels are in the state, for [`Self::end_tunnels`]; `None` if it had none.
+    #[must_use]
+    pub fn forget(&self, caller: u64) -> Option<Uuid> {
         self.table.forget_caller(caller);
-        if let Err(unavailable) = self.owners.forget(&self.context, caller) {
-            tracing::error!("cannot write down that tunnels have ended: {unavailable}");
+        self.owners.forget(caller)
+    }
+
+    /// The tunnels to a process have ended. It waits for the state, as [`Self::answer`] does. Without it they
+    /// are removed some minutes later.
+    pub fn end_tunnels(&self, proxy: Uuid) {
+        if let Err(error) = self.context.state.proxies().remove(proxy) {
+            let error = chain(&error);
+            tracing::error!("cannot write down that tunnels have ended: {error}");
         }
     }
 

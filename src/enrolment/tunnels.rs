@@ -31,13 +31,9 @@ impl TunnelOwners {
         *self.lock().entry(caller).or_insert_with(Uuid::now_v7)
     }
 
-    /// The process has exited: its tunnels have ended.
-    pub(super) fn forget(&self, context: &Context, caller: u64) -> Result<(), Unavailable> {
-        let id = self.lock().remove(&caller);
-        match id {
-            Some(id) => Ok(context.state.proxies().remove(id)?),
-            None => Ok(()),
-        }
+    /// The process has exited: it is announced no more. Gives its id, if it had one.
+    pub(super) fn forget(&self, caller: u64) -> Option<Uuid> {
+        self.lock().remove(&caller)
     }
 
     /// No process reports its tunnels to this one any more: those that it has written down are none.

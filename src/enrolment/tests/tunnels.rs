@@ -64,7 +64,10 @@ fn the_tunnels_of_a_process_end_with_it() {
     installed(second.join(&token, &named("db2")));
     open(&first);
     open(&second);
-    house.service.forget(1);
+    let proxy = house.service.proxy_of(1);
+    assert_eq!(house.service.forget(1), Some(proxy));
+    assert_eq!(house.service.forget(1), None);
+    house.service.end_tunnels(proxy);
     let tunnels = house.state.nodes().tunnels().unwrap();
     assert_eq!(tunnels.len(), 1);
     assert_eq!(tunnels[0].node, house.node("db2").id);
