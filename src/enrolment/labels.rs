@@ -6,7 +6,7 @@
 use super::refusal::{Refused, shown};
 use crate::model::Label;
 
-/// Most labels of one node.
+/// Most labels of one node, those of its token among them.
 pub(super) const MAX_LABELS: usize = 64;
 /// Longest key of a label that a host gives itself, in bytes.
 const MAX_KEY: usize = 64;
@@ -35,6 +35,9 @@ pub(super) fn merged(forced: &[Label], reported: &[String]) -> MergedLabels {
                     refused.push(Refused::label_forced(text, same));
                 }
                 Some(_) => refused.push(Refused::label_invalid(text, "its key is there twice")),
+                None if labels.len() >= MAX_LABELS => {
+                    refused.push(Refused::label_invalid(text, "there are too many"));
+                }
                 None => labels.push(label),
             },
             Err(why) => refused.push(Refused::label_invalid(text, why)),
@@ -155,5 +158,13 @@ mod tests {
         let merged = merged(&[], &many);
         assert_eq!(merged.labels.len(), MAX_LABELS);
         assert_eq!(merged.refused.len(), 1);
+        // Those of the token are among them.
+        let forced: Vec<Label> = (0..32)
+            .map(|number| format!("f{number}=v").parse().unwrap())
+            .collect();
+        let merged = super::merged(&forced, &many[..MAX_LABELS]);
+        assert_eq!(merged.labels.len(), MAX_LABELS);
+        assert!(forced.iter().all(|one| merged.labels.contains(one)));
+        assert_eq!(merged.refused.len(), 32);
     }
 }

@@ -193,7 +193,9 @@ impl Refused {
     }
 
     pub(super) fn bad_signature() -> Self {
-        Self::new("bad-signature", "the signature does not verify")
+        Self::new("bad-signature", "the signature does not verify").hint(
+            "connect again; if it goes on, the host's private key does not fit its public key",
+        )
     }
 
     pub(super) fn replayed() -> Self {
@@ -201,6 +203,7 @@ impl Refused {
             "key-replayed",
             "this signature was made for another connection",
         )
+        .hint("connect again")
     }
 
     pub(super) fn busy() -> Self {
