@@ -352,7 +352,7 @@ complete -c rproxy -n "__fish_rproxy_using_subcommand tokens; and __fish_seen_su
 complete -c rproxy -n "__fish_rproxy_using_subcommand tokens; and __fish_seen_subcommand_from add" -l names -d 'Names that hosts can have which join with it [default: any that is free]' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand tokens; and __fish_seen_subcommand_from add" -l labels -d 'Labels that these hosts have, whatever they say themselves' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand tokens; and __fish_seen_subcommand_from add" -l tunnel -d 'Whether these hosts may, or have to, be reached through a tunnel that they keep open: no, allowed or required' -r
-complete -c rproxy -n "__fish_rproxy_using_subcommand tokens; and __fish_seen_subcommand_from add" -l uses -d 'How many hosts can join with it' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand tokens; and __fish_seen_subcommand_from add" -l uses -d 'How many hosts can join with it; 10000 at most' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand tokens; and __fish_seen_subcommand_from add" -l ttl -d 'How long it is valid, as in 30m, 1h, 2d; 30d at most' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand tokens; and __fish_seen_subcommand_from add" -l format -d 'As text, or as an object' -r -f -a "text\t'For people'
 json\t'For programs'"

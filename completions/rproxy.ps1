@@ -527,7 +527,7 @@ Register-ArgumentCompleter -Native -CommandName 'rproxy' -ScriptBlock {
             [CompletionResult]::new('--names', '--names', [CompletionResultType]::ParameterName, 'Names that hosts can have which join with it [default: any that is free]')
             [CompletionResult]::new('--labels', '--labels', [CompletionResultType]::ParameterName, 'Labels that these hosts have, whatever they say themselves')
             [CompletionResult]::new('--tunnel', '--tunnel', [CompletionResultType]::ParameterName, 'Whether these hosts may, or have to, be reached through a tunnel that they keep open: no, allowed or required')
-            [CompletionResult]::new('--uses', '--uses', [CompletionResultType]::ParameterName, 'How many hosts can join with it')
+            [CompletionResult]::new('--uses', '--uses', [CompletionResultType]::ParameterName, 'How many hosts can join with it; 10000 at most')
             [CompletionResult]::new('--ttl', '--ttl', [CompletionResultType]::ParameterName, 'How long it is valid, as in 30m, 1h, 2d; 30d at most')
             [CompletionResult]::new('--format', '--format', [CompletionResultType]::ParameterName, 'As text, or as an object')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]')

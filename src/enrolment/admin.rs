@@ -15,13 +15,13 @@ use crate::state::{JoinedNode, NodeLock, State, StateError, Token};
 use crate::sys::account::Actor;
 
 /// Most hosts that can join with one token.
-const MAX_USES: u64 = 10_000;
+pub const MAX_TOKEN_USES: u64 = 10_000;
 /// Most names of one token.
 const MAX_NAMES: usize = 1_000;
 /// Most labels of one token: a host has some of its own beside them.
 const MAX_LABELS: usize = 32;
-/// Longest life of a token.
-const MAX_TTL: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+/// Longest life of a token: 30 days.
+pub const MAX_TOKEN_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Why nothing was done, or not all of it.
 #[derive(Debug, Error)]
@@ -67,9 +67,9 @@ pub struct NewToken {
     pub labels: Vec<Label>,
     /// Whether hosts may, or have to, keep a tunnel.
     pub tunnel: TunnelRule,
-    /// How many hosts can join with it; at least one.
+    /// How many hosts can join with it: 1 to [`MAX_TOKEN_USES`].
     pub uses: u64,
-    /// How long it can be used.
+    /// How long it can be used: a second at least, [`MAX_TOKEN_TTL`] at most.
     pub ttl: Duration,
 }
 
@@ -179,16 +179,16 @@ impl<'a> TokenAdmin<'a> {
 
 /// The names of a token as the state has them.
 fn checked(new: &NewToken, cluster: &ClusterName) -> Result<Vec<String>, String> {
-    if !(1..=MAX_USES).contains(&new.uses) {
+    if !(1..=MAX_TOKEN_USES).contains(&new.uses) {
         return Err(format!(
-            "a token can be used from 1 to {MAX_USES} times, not {}",
+            "a token can be used from 1 to {MAX_TOKEN_USES} times, not {}",
             new.uses
         ));
     }
-    if new.ttl.as_secs() == 0 || new.ttl > MAX_TTL {
+    if new.ttl.as_secs() == 0 || new.ttl > MAX_TOKEN_TTL {
         return Err(format!(
             "a token can be used for 1s to {}, not for {}",
-            format_duration(MAX_TTL),
+            format_duration(MAX_TOKEN_TTL),
             format_duration(new.ttl)
         ));
     }
@@ -354,9 +354,9 @@ mod tests {
         let admin = TokenAdmin::new(&state, &audit, root());
         let changes: [&dyn Fn(&mut NewToken); 10] = [
             &|new| new.uses = 0,
-            &|new| new.uses = MAX_USES + 1,
+            &|new| new.uses = MAX_TOKEN_USES + 1,
             &|new| new.ttl = Duration::ZERO,
-            &|new| new.ttl = MAX_TTL + Duration::from_secs(1),
+            &|new| new.ttl = MAX_TOKEN_TTL + Duration::from_secs(1),
             &|new| new.names.push("10.0.0.5".to_owned()),
             &|new| new.names.push("a b".to_owned()),
             &|new| new.names = vec!["a".to_owned(); MAX_NAMES + 1],

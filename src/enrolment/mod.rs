@@ -36,7 +36,9 @@ mod tests;
 mod token;
 mod tunnels;
 
-pub use admin::{EnrolmentError, IssuedToken, NewToken, NodeAdmin, TokenAdmin};
+pub use admin::{
+    EnrolmentError, IssuedToken, MAX_TOKEN_TTL, MAX_TOKEN_USES, NewToken, NodeAdmin, TokenAdmin,
+};
 pub use context::{EnrolmentParts, IssuesForHosts};
 pub use service::EnrolmentService;
 pub use settings::EnrolmentSettings;

@@ -9,16 +9,11 @@ use super::{Context, Exit, Failure, NodeAccess, failure, ui};
 use crate::cli::config::public_address;
 use crate::cli::format::ReportFormat;
 use crate::cli::nodes;
-use crate::enrolment::{IssuedToken, NewToken};
+use crate::enrolment::{IssuedToken, MAX_TOKEN_TTL, MAX_TOKEN_USES, NewToken};
 use crate::model::{
     DurationError, HostName, HostPrincipal, Label, TunnelRule, TunnelRuleError,
     parse_duration_with_units, text,
 };
-
-/// The longest time that a token is valid: 30 days.
-const MAX_TTL: Duration = Duration::from_secs(30 * 86_400);
-/// Most hosts that one token lets in.
-const MAX_USES: u64 = 10_000;
 
 /// Who joins with the token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -47,9 +42,9 @@ pub(crate) struct TokensAddArgs {
     /// or required
     #[arg(long, value_name = "RULE", default_value_t = TunnelRule::No, value_parser = tunnel_rule)]
     tunnel: TunnelRule,
-    /// How many hosts can join with it
+    /// How many hosts can join with it; 10000 at most
     #[arg(long, value_name = "COUNT", default_value_t = 1,
-          value_parser = clap::value_parser!(u64).range(1..=MAX_USES))]
+          value_parser = clap::value_parser!(u64).range(1..=MAX_TOKEN_USES))]
     uses: u64,
     /// How long it is valid, as in 30m, 1h, 2d; 30d at most
     #[arg(long, value_name = "DURATION", default_value = "30m")]
@@ -141,7 +136,7 @@ impl TokensAddArgs {
             };
             cannot(exit).because(error)
         })?;
-        if span < Duration::from_secs(1) || span > MAX_TTL {
+        if span < Duration::from_secs(1) || span > MAX_TOKEN_TTL {
             return Err(cannot(Exit::Failed)
                 .because("a token is valid for a second at least, and 30 days at most"));
         }
