@@ -145,10 +145,15 @@ make_work() {
     old_umask=$(umask)
     umask 077
     for place in "${run%/rproxy-node}" "${TMPDIR:-/tmp}"; do
-        work=$(mktemp -d "$place/rproxy.XXXXXXXX" 2>/dev/null) && break
+        work=$(mktemp -d "$place/rproxy.XXXXXXXX" 2>/dev/null) || continue
+        # A directory can be made where there is no room for files.
+        head -c 65536 /dev/zero 2>/dev/null >"$work/room" && break
+        rm -rf "$work"
+        work=''
     done
     umask "$old_umask"
-    [ -n "$work" ] || fail "cannot make a temporary directory in $place"
+    [ -n "$work" ] || fail "there is no room for temporary files in ${run%/rproxy-node} and ${TMPDIR:-/tmp}"
+    rm -f "$work/room"
     : >"$work/journal"
     : >"$work/plan"
 }
@@ -341,7 +346,7 @@ kill_group() {
 # $work/report; the token is no part of it.
 write_report() {
     if [ ! -f "$work/report.labels" ]; then
-        collect_labels >"$work/report.labels"
+        collect_labels >"$work/report.labels" || fail "cannot write $work/report.labels"
         label_problem=$problem
     fi
     if [ "$mode" = heartbeat ] && ! look_at_sshd; then
@@ -373,6 +378,8 @@ write_report() {
         fi
         echo end
     } >"$work/report"
+    # From one that is cut, the proxy would learn that labels are gone.
+    [ "$(tail -n 1 "$work/report")" = end ] || fail "cannot write $work/report"
 }
 
 sshd_port() {
