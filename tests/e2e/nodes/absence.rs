@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::script::DebianHost;
+use super::debian_host::DebianHost;
 use crate::rotation::{proxy_follows, replace};
 use crate::support::recordings::text;
 use crate::support::{Holds, JoiningHost, World, keys};

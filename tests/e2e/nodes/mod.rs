@@ -3,7 +3,9 @@
 mod absence;
 mod at_once;
 mod commands;
+mod debian_host;
 mod inventory;
+mod keeping;
 mod measured;
 mod peers;
 mod rotation;
