@@ -208,7 +208,10 @@ fn a_session_survives_an_upgrade_and_the_host_is_reached_by_both_workers() {
     });
     let answer = world.heartbeat_as(&host, &host.report()).success().text();
     assert!(answer.contains("\ntunnel-open no\n"), "{answer}");
+    // Who comes before the host has opened another one waits for it.
+    let waiting = world.ssh().args([NAME, "echo waited"]).start();
     let _second = world.tunnel(&host);
+    assert_eq!(waiting.finish().success().text(), "waited\n");
     world.tunnels_opened(2);
     assert_eq!(world.run(NAME, "echo new").success().text(), "new\n");
     world.eventually("the tunnel is written down", || {
