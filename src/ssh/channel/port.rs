@@ -126,6 +126,11 @@ impl Port {
         !self.ending.has_closed()
     }
 
+    /// Whether this side's user of the channel is done with it: what remains is up to the peer.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.port.pending().finished
+    }
+
     /// Whether both sides have closed it: then its numbers are free.
     pub(crate) fn is_over(&self) -> bool {
         !self.hears() && !self.speaks()

@@ -73,6 +73,13 @@ impl Channels {
         self.slots.is_empty()
     }
 
+    /// Whether there are channels, and this side's users are done with all of them.
+    pub(super) fn are_finished(&self) -> bool {
+        let is_finished =
+            |slot: &Slot| matches!(slot, Slot::Open(channel) if channel.port.is_finished());
+        !self.slots.is_empty() && self.slots.values().all(is_finished)
+    }
+
     /// How many there are that this side has opened, or that the peer has.
     pub(super) fn count(&self, opened_here: bool) -> usize {
         let alike = |slot: &&Slot| slot.is_opened_here() == opened_here;

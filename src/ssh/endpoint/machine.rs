@@ -294,6 +294,12 @@ impl Endpoint {
         self.channels.is_empty()
     }
 
+    /// Whether nothing but the peer keeps the connection: there are channels, and this side's users are done with
+    /// all of them. A peer can take for ever to read what was said last, and to close them.
+    pub(crate) fn waits_for_peer(&self) -> bool {
+        self.channels.are_finished()
+    }
+
     /// The peer's end of an open channel.
     pub(crate) fn peer(&mut self, number: u32) -> Option<PeerEnd> {
         Some(self.channels.find(number)?.port.peer())

@@ -25,6 +25,8 @@ use crate::wire::connection::Breach;
 const IDLE: Duration = Duration::from_secs(30);
 /// How long a host may be connected without a tunnel.
 const WITHOUT_TUNNEL: Duration = Duration::from_secs(300);
+/// How long a host may take to close the last channels of a connection that is to end.
+const CLOSING: Duration = Duration::from_secs(10);
 /// A host that has died must not be taken for one that can be reached, whatever is configured for users.
 const TIME: TimeLimits = TimeLimits {
     idle: Duration::ZERO,
@@ -46,6 +48,9 @@ enum NodeConnectionError {
     /// The host's ssh neither opens nor refuses a channel.
     #[error("the host's ssh does not open the channels that it has promised")]
     Stuck,
+    /// It keeps a connection that is over.
+    #[error("the host's ssh does not close the channels that are over")]
+    Unclosed,
     /// The host has asked for nothing for this long.
     #[error("nothing was asked for within {}", format_duration(*.0))]
     Idle(Duration),
@@ -62,7 +67,7 @@ impl NodeConnectionError {
             // A host with a tunnel may be idle.
             Self::Leg(_) | Self::Idle(_) => TunnelEnd::HostLeft,
             Self::Lost(_) => TunnelEnd::HostLost,
-            Self::Stuck => TunnelEnd::ChannelsUnanswered,
+            Self::Stuck | Self::Unclosed => TunnelEnd::ChannelsUnanswered,
             Self::Closed => TunnelEnd::NotPermitted,
         }
     }
@@ -112,6 +117,8 @@ pub(super) struct NodeConnection<S> {
     /// It has had a tunnel.
     is_tunnel: bool,
     leaving: Option<Leaving>,
+    /// Since when only the host keeps a connection that is to end.
+    unclosed_since: Option<Instant>,
     shutdown: CancellationToken,
 }
 
@@ -132,6 +139,7 @@ impl<S: ClientStream> NodeConnection<S> {
             began: Instant::now(),
             is_tunnel: false,
             leaving: None,
+            unclosed_since: None,
             shutdown,
             front: NodeFront::new(services, nodes, caller, tasks),
         }
@@ -251,6 +259,17 @@ impl<S: ClientStream> NodeConnection<S> {
         let unanswered = self.front.tunnel.as_ref().and_then(Tunnel::due);
         if unanswered.is_some_and(|due| due <= now) {
             return Err(NodeConnectionError::Stuck);
+        }
+        let is_unclosed = self.leaving.is_some() && self.served.endpoint.waits_for_peer();
+        self.unclosed_since = match is_unclosed {
+            true => self.unclosed_since.or(Some(now)),
+            false => None,
+        };
+        if self
+            .unclosed_since
+            .is_some_and(|since| since + CLOSING <= now)
+        {
+            return Err(NodeConnectionError::Unclosed);
         }
         let idle = self.served.idle_since(now) + IDLE;
         let most = self.began + WITHOUT_TUNNEL;

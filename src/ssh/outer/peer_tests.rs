@@ -16,8 +16,11 @@ use crate::ipc::{self, CallError, PeerProxy, PeersAnswer, PeersRequest};
 use crate::model::NodeId;
 use crate::ssh::channel::{ChannelPort, ChannelStream, Piece, channel};
 use crate::ssh::compute::ComputeQueue;
+use crate::ssh::leg::{LegError, LegEvent};
 use crate::ssh::peers::Peers;
+use crate::ssh::testing::user::TestUser;
 use crate::ssh::tunnels::{TunnelGuard, TunnelOpener, Tunnels};
+use crate::wire::connection::{Head, Message, Name};
 use tests::{LIMITS, OuterFixture};
 
 /// What the state says. All proxies of a test share it.
@@ -363,6 +366,58 @@ async fn another_proxy_is_served_nothing_but_streams_to_nodes() {
         .iter()
         .filter(|one| *one == "channel.refused not-permitted");
     assert_eq!(refused.count(), 8, "{audited:?}");
+}
+
+/// A proxy that an attacker has taken over: it is there, and takes no end of a stream.
+#[tokio::test(start_paused = true)]
+async fn a_proxy_that_never_closes_a_stream_is_left() {
+    let state = TestState::default();
+    let b = TestProxy::start(&state).await;
+    let a = TestUser {
+        login: "peer",
+        key: ed25519(),
+        certificate: None,
+        answer: "",
+        pause: Duration::ZERO,
+    };
+    let key = a.key.public_key().clone();
+    let address = "192.0.2.1:3023".to_owned();
+    state.change(|known| known.announced.push(PeerProxy { address, key }));
+    let (saw, mut leg) = a.log_in(b.outer.connect()).await;
+    assert!(saw.is_in, "{saw:?}");
+    let say = |leg: &mut Leg<_>, message: &Message| {
+        let (head, body) = message.encode();
+        leg.transport.send_parts(&head, &body).unwrap();
+    };
+    let id = NodeId::new().to_string();
+    let open = Message::Open {
+        kind: Name::from_static("tunnel@rproxy"),
+        sender: 0,
+        window: 1 << 20,
+        max_packet: 1 << 15,
+        data: Head::of_data().string(id.as_bytes()).into_bytes(),
+    };
+    say(&mut leg, &open);
+    let mut has_closed = false;
+    let text = loop {
+        match leg.next().await {
+            Ok(LegEvent::Packet(payload)) => match Message::parse(&payload).unwrap() {
+                // The question whether it is there.
+                Message::GlobalRequest {
+                    want_reply: true, ..
+                } => {
+                    say(&mut leg, &Message::RequestFailure);
+                }
+                Message::Close { .. } => has_closed = true,
+                _ => {}
+            },
+            Ok(_) => {}
+            Err(LegError::Disconnected { text, .. }) => break text,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert!(has_closed, "the node has no tunnel there");
+    assert!(text.contains("does not close"), "{text}");
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use super::directory::{PeerError, Peers, TERMS, TUNNEL, too_late, unreachable};
 use super::link::Link;
@@ -54,7 +55,15 @@ pub(super) async fn open(
     let number = link.endpoint.free_number();
     link.endpoint
         .open_with(number, TUNNEL, data.into_bytes(), TERMS);
-    carry(link, opened, permit, peer.address.clone());
+    let given_up = CancellationToken::new();
+    carry(
+        link,
+        opened,
+        (permit, given_up.clone()),
+        peer.address.clone(),
+    );
+    // Whatever the other proxy does with the channel: without a stream, the connection is of no use.
+    let gives_up = given_up.drop_guard();
     let until = deadline.min(Instant::now() + STREAM_TIMEOUT);
     let stream = async {
         let refused = |why| PeerError::Refused(address.clone(), why);
@@ -69,7 +78,9 @@ pub(super) async fn open(
         }
     };
     let stream = timeout_at(until, stream).await;
-    stream.unwrap_or_else(|_elapsed| Err(too_late(address, STREAM_TIMEOUT)))
+    let stream = stream.unwrap_or_else(|_elapsed| Err(too_late(address, STREAM_TIMEOUT)))?;
+    gives_up.disarm();
+    Ok(stream)
 }
 
 /// Connects to a proxy, which proves itself and accepts this one.
@@ -197,18 +208,21 @@ async fn authenticate(
     }
 }
 
-/// Carries the channel on a task of its own until one side is done with it.
+/// Carries the channel on a task of its own until one side is done with it, or nobody waits for it any more.
 fn carry(
     mut link: Link<TcpStream>,
     opened: oneshot::Sender<Result<ChannelStream, String>>,
-    permit: OwnedSemaphorePermit,
+    (permit, given_up): (OwnedSemaphorePermit, CancellationToken),
     address: String,
 ) {
     let mut services = ClientServices {
         opened: Some(opened),
     };
     tokio::spawn(async move {
-        let ended = link.run(&mut services).await;
+        let ended = tokio::select! {
+            ended = link.run(&mut services) => ended,
+            () = given_up.cancelled() => Ok(()),
+        };
         if let Err(error) = &ended {
             let error = chain(error);
             tracing::warn!(%error, proxy = %address, "the connection to the proxy of a host's tunnel ended");

@@ -23,6 +23,10 @@ const BACKLOG: usize = 1024 * 1024;
 /// How long a connection may be without a channel.
 const IDLE: Duration = Duration::from_secs(10);
 
+/// How long the other side may take to read what was said last, and to close the channels: a connection counts
+/// among those that there may be until then. It is looked at with every question whether it is there.
+const CLOSING: Duration = Duration::from_secs(10);
+
 /// Why a connection between two proxies ended early.
 #[derive(Debug, Error)]
 pub(super) enum LinkError {
@@ -35,6 +39,9 @@ pub(super) enum LinkError {
     /// The other side does not answer any more.
     #[error("the other proxy has not answered for {}", format_duration(*.0))]
     Lost(Duration),
+    /// It does not close its channels.
+    #[error("the other proxy does not close a stream that is over")]
+    Unclosed,
     /// No channel was opened.
     #[error("no channel was opened within {} seconds", IDLE.as_secs())]
     Idle,
@@ -52,6 +59,8 @@ pub(super) struct Link<S> {
     share: Option<Share>,
     /// Until when there has to be a channel.
     idle_until: Option<Instant>,
+    /// Since when only the other side keeps the connection.
+    unclosed_since: Option<Instant>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
@@ -67,6 +76,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             timer: Timer::new(Some(now)),
             share,
             idle_until: Some(now + IDLE),
+            unclosed_since: None,
         }
     }
 
@@ -122,6 +132,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         }
         if self.idle_until.is_some_and(|until| until <= now) {
             return Err(LinkError::Idle);
+        }
+        self.unclosed_since = match self.endpoint.waits_for_peer() {
+            true => self.unclosed_since.or(Some(now)),
+            false => None,
+        };
+        if self
+            .unclosed_since
+            .is_some_and(|since| since + CLOSING <= now)
+        {
+            return Err(LinkError::Unclosed);
         }
         let due = [self.keep_alive.due(), self.idle_until];
         self.timer.set(due.into_iter().flatten().min());

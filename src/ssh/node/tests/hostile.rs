@@ -259,3 +259,17 @@ async fn a_stream_that_is_closed_at_once_is_a_stream() {
     }
     assert!(fixture.shared().tunnels.is_open(fixture.id()));
 }
+
+/// The process that retires waits for the last stream, and not for a host that never closes one.
+#[tokio::test(start_paused = true)]
+async fn a_host_that_never_closes_a_channel_does_not_keep_a_worker_that_retires() {
+    let fixture = NodeFixture::joined();
+    let mut host = fixture.tunnelled().await;
+    let (stream, _number) = fixture.dial(&mut host).await;
+    fixture.shared().closing.cancel();
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert!(!fixture.tasks.is_empty(), "somebody uses the stream");
+    drop(stream);
+    let text = is_over(&fixture, host).await;
+    assert!(text.contains("does not close"), "{text}");
+}
