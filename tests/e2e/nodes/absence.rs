@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::debian_host::DebianHost;
+use super::debian::DebianHost;
 use crate::rotation::{proxy_follows, replace};
 use crate::support::recordings::text;
 use crate::support::{Holds, JoiningHost, World, keys};

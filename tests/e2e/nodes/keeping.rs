@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use super::debian_host::DebianHost;
+use super::debian::DebianHost;
 use crate::support::World;
 use crate::support::clock;
 use crate::support::recordings::text;

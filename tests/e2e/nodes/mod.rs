@@ -3,7 +3,7 @@
 mod absence;
 mod at_once;
 mod commands;
-mod debian_host;
+pub(crate) mod debian;
 mod inventory;
 mod keeping;
 mod measured;

@@ -1,30 +1,14 @@
 //! A whole Debian as a host, with OpenSSH and nothing of ours: one command makes it a node, and one removes
-//! everything again. `tests/join_script` has everything that goes wrong.
+//! everything again.
+//!
+//! `tests/join_script` has everything that goes wrong.
 
 use std::process::Stdio;
 
 use serde_json::Value;
 
-use super::debian_host::DebianHost;
-use crate::support::recordings::text;
-use crate::support::{World, keys};
-
-fn rproxy(world: &World, arguments: &[&str]) -> String {
-    keys::tool(world.rproxy().args(arguments))
-}
-
-fn token(world: &World, more: &[&str]) -> String {
-    let arguments = [&["tokens", "add", "--type=node", "--format=json"], more].concat();
-    let added: Value = serde_json::from_str(&rproxy(world, &arguments)).expect("JSON");
-    text(&added, "token").to_owned()
-}
-
-fn listed(world: &World, name: &str) -> Option<Value> {
-    let all: Value =
-        serde_json::from_str(&rproxy(world, &["nodes", "ls", "--format=json"])).expect("JSON");
-    let all = all.as_array().expect("a list").clone();
-    all.into_iter().find(|node| text(node, "name") == name)
-}
+use super::debian::DebianHost;
+use crate::support::World;
 
 fn a_fresh_debian_joins_and_leaves(suite: &str) {
     let world = World::new();
@@ -36,9 +20,9 @@ fn a_fresh_debian_joins_and_leaves(suite: &str) {
     let address = format!("127.0.0.1:{}", world.port());
     host.write(
         "/root/join.sh",
-        &rproxy(&world, &["nodes", "script", "--proxy", &address]),
+        &world.about_nodes(&["script", "--proxy", &address]),
     );
-    let token = token(&world, &["--names=db9", "--labels=env=prod"]);
+    let token = world.node_token(&["--names=db9", "--labels=env=prod"]);
 
     let join = [
         "sh",
@@ -52,7 +36,9 @@ fn a_fresh_debian_joins_and_leaves(suite: &str) {
     let version = world.run("db9", "cat /etc/debian_version").success().text();
     assert_eq!(version, host.shell("cat /etc/debian_version"));
     let node = world.eventually("the node is online", || {
-        listed(&world, "db9").filter(|node| node["state"] == "online")
+        world
+            .listed_node("db9")
+            .filter(|node| node["state"] == "online")
     });
     assert_eq!(node["labels"], serde_json::json!(["env=prod", "rack=r7"]));
     assert_eq!(node["problem"], Value::Null, "{node}");
@@ -71,8 +57,8 @@ fn a_fresh_debian_joins_and_leaves(suite: &str) {
     assert_eq!(host.etc(), fresh);
     host.has_its_sshd(&world.children);
     assert_ne!(world.run("db9", "true").code(), 0);
-    rproxy(&world, &["nodes", "rm", "db9"]);
-    assert!(listed(&world, "db9").is_none());
+    world.about_nodes(&["rm", "db9"]);
+    assert!(world.listed_node("db9").is_none());
 }
 
 #[test]
@@ -97,9 +83,9 @@ fn a_host_behind_its_tunnel_is_reached() {
     let address = format!("127.0.0.1:{}", world.port());
     host.write(
         "/root/join.sh",
-        &rproxy(&world, &["nodes", "script", "--proxy", &address]),
+        &world.about_nodes(&["script", "--proxy", &address]),
     );
-    let token = token(&world, &["--names=db9", "--tunnel=required"]);
+    let token = world.node_token(&["--names=db9", "--tunnel=required"]);
     let (is_done, said) = host.run(&["sh", "/root/join.sh", "--yes"], &format!("{token}\n"));
     assert!(is_done, "{said}");
     assert!(

@@ -29,18 +29,18 @@ const TREE: &str = "\
 cd /etc && find . -printf '%p %y %m %u %g %l\\n' | sort && find . -type f -exec sha256sum {} + | sort";
 
 /// A host.
-pub(super) struct DebianHost {
+pub(crate) struct DebianHost {
     keeper: Running,
     place: tempfile::TempDir,
     sshd: Option<Running>,
-    port: u16,
+    pub(crate) port: u16,
     /// The library that makes the clock of its programs another one.
     clock: Option<PathBuf>,
 }
 
 impl DebianHost {
     /// `None` where there can be none.
-    pub(super) fn new(children: &Children, suite: &str) -> Option<Self> {
+    pub(crate) fn new(children: &Children, suite: &str) -> Option<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("target/tools/hosts")
             .join(suite);
@@ -91,7 +91,7 @@ impl DebianHost {
     }
 
     /// A program of the host.
-    pub(super) fn command(&self, program: &str) -> Command {
+    pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = self.outside();
         command
             .arg("chroot")
@@ -110,12 +110,12 @@ impl DebianHost {
     }
 
     /// From now on its programs have the clock of the world.
-    pub(super) fn has_clock_of(&mut self, world: &World) {
+    pub(crate) fn has_clock_of(&mut self, world: &World) {
         self.has_clock(world, world.clock_library());
     }
 
     /// From now on its programs have the clock of this library, which is in the directory of the world.
-    pub(super) fn has_clock(&mut self, world: &World, library: &Path) {
+    pub(crate) fn has_clock(&mut self, world: &World, library: &Path) {
         const SHARE: &str =
             "[ -d \"$1$0\" ] || { mkdir -p \"$1$0\" && mount --bind \"$0\" \"$1$0\"; }";
         let mut share = self.outside();
@@ -125,7 +125,7 @@ impl DebianHost {
     }
 
     /// Leaves no room in the file system of one of the host's directories.
-    pub(super) fn fill(&self, directory: &str) {
+    pub(crate) fn fill(&self, directory: &str) {
         const FILL: &str = "\
             mount -o \"remount,size=$(($(df -k --output=used \"$0\" | tail -n 1) + 64))k\" \"$0\"\n\
             ! dd if=/dev/zero of=\"$0/filler\" bs=4k 2>\"$1.filled\"\n\
@@ -138,23 +138,23 @@ impl DebianHost {
     }
 
     /// There is room again where [`Self::fill`] has left none.
-    pub(super) fn make_room(&self, directory: &str) {
+    pub(crate) fn make_room(&self, directory: &str) {
         self.shell(&format!("rm /{directory}/filler"));
     }
 
     /// Runs a line of a shell there, which has to succeed.
-    pub(super) fn shell(&self, line: &str) -> String {
+    pub(crate) fn shell(&self, line: &str) -> String {
         keys::tool(self.command("sh").args(["-c", line]))
     }
 
     /// Writes a file there.
-    pub(super) fn write(&self, path: &str, text: &str) {
+    pub(crate) fn write(&self, path: &str, text: &str) {
         let outcome = self.run(&["sh", "-c", &format!("cat >{path}")], text);
         assert!(outcome.0, "{}", outcome.1);
     }
 
     /// Runs a program with an input; whether it succeeds, and what it says.
-    pub(super) fn run(&self, words: &[&str], input: &str) -> (bool, String) {
+    pub(crate) fn run(&self, words: &[&str], input: &str) -> (bool, String) {
         let (program, arguments) = words.split_first().expect("a program");
         let mut command = self.command(program);
         command
@@ -174,12 +174,12 @@ impl DebianHost {
     }
 
     /// Every file in `/etc` with its mode, owner and content.
-    pub(super) fn etc(&self) -> String {
+    pub(crate) fn etc(&self) -> String {
         self.shell(TREE)
     }
 
     /// Starts its `sshd`.
-    pub(super) fn start_sshd(&mut self, children: &Children) {
+    pub(crate) fn start_sshd(&mut self, children: &Children) {
         let log = std::fs::File::create(self.log()).expect("a writable directory");
         let mut sshd = self.command("/usr/sbin/sshd");
         sshd.args(["-D", "-e"]).stdin(Stdio::null()).stderr(log);
@@ -189,7 +189,7 @@ impl DebianHost {
     }
 
     /// The process that listens ends.
-    pub(super) fn stop_sshd(&mut self) {
+    pub(crate) fn stop_sshd(&mut self) {
         self.sshd.as_mut().expect("it was started").kill_alone();
     }
 
@@ -198,13 +198,13 @@ impl DebianHost {
     }
 
     /// How often sshd has read its configuration again.
-    pub(super) fn reloads(&self) -> usize {
+    pub(crate) fn reloads(&self) -> usize {
         let log = std::fs::read_to_string(self.log()).expect("sshd was started");
         log.matches("Received SIGHUP").count()
     }
 
     /// sshd is the process that the test has started, and answers.
-    pub(super) fn has_its_sshd(&mut self, children: &Children) {
+    pub(crate) fn has_its_sshd(&mut self, children: &Children) {
         let sshd = self.sshd.as_mut().expect("it was started");
         assert!(sshd.ended().is_none(), "sshd has ended");
         let is_up = || std::net::TcpStream::connect(("127.0.0.1", self.port)).ok();
