@@ -12,7 +12,7 @@
 # DIRECTORY then has `sk-dummy.so`. Or a whole host, a small Debian with OpenSSH's server in it, which only
 # root can unpack:
 #
-#   tests/openssh.sh --host SUITE DIRECTORY
+#   tests/openssh.sh --host SUITE DIRECTORY [PACKAGE...]
 #
 # What is there already stays as it is.
 #
@@ -90,16 +90,17 @@ sk_dummy() {
 
 # The root of a host.
 host() {
-    local suite=$1 to=$2
+    local suite=$1 to=$2 packages from
+    shift 2
+    packages=$(IFS=, && echo "openssh-server,openssh-client${*:+,$*}")
     if [[ -f $to/etc/ssh/sshd_config ]]; then
         return
     fi
     needs apt-get debootstrap
     [[ $EUID -eq 0 ]] || fail "only root can unpack a host"
     sources "$suite" deb
-    local from
     from=$(sed 's/.*] \([^ ]*\) .*/\1/' "$apt/sources.list")
-    debootstrap --variant=minbase --include=openssh-server,openssh-client \
+    debootstrap --variant=minbase --include="$packages" \
         --keyring=/usr/share/keyrings/debian-archive-keyring.gpg \
         "$suite" "$work/host" "$from" >"$work/log" 2>&1 ||
         fail "debootstrap cannot make a host of $suite: $(tail -n 5 "$work/log")"

@@ -160,6 +160,8 @@ others() {
         for suite in bookworm sid; do
             step tests/openssh.sh --host "$suite" "target/tools/hosts/$suite"
         done
+        # One that Ansible can manage: its modules need Python on the host.
+        step tests/openssh.sh --host bookworm target/tools/hosts/python python3
     fi
     if [[ ! -x target/tools/python/bin/ansible-playbook ]] ||
         ! target/tools/python/bin/python -c 'import mitogen' 2>/dev/null; then

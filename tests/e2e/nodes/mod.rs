@@ -1,6 +1,7 @@
 //! Hosts that join by themselves.
 
 mod absence;
+mod ansible;
 mod at_once;
 mod commands;
 pub(crate) mod debian;
