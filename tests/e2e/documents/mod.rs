@@ -177,12 +177,13 @@ fn run_document(name: &str, stage: impl FnOnce() -> Stage) -> usize {
     run(&blocks.iter().collect::<Vec<_>>(), stage)
 }
 
-/// Documents whose commands start without a running cluster.
-const FROM_THE_START: [&str; 4] = [
+/// Documents whose commands are run on another stage than a running cluster.
+const OTHER_STAGES: [&str; 5] = [
     "ca-keys.md",
     "getting-started.md",
     "installation.md",
     "migration.md",
+    "operation.md",
 ];
 
 #[test]
@@ -222,12 +223,20 @@ fn migration() {
     assert_eq!(count, all, "a section was left out");
 }
 
+/// A rotation waits for hosts that have joined.
+#[test]
+fn operation() {
+    if let Some(stage) = Stage::joined() {
+        assert!(run_document("operation.md", || stage) > 3);
+    }
+}
+
 /// All other documents, each with a running cluster.
 #[test]
 fn other_documents() {
     let mut count = 0;
     for path in documents() {
-        if !FROM_THE_START.contains(&name(&path).as_str()) {
+        if !OTHER_STAGES.contains(&name(&path).as_str()) {
             count += run_document(&name(&path), Stage::enrolled);
         }
     }

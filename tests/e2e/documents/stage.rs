@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::root;
+use crate::nodes::debian::DebianHost;
 use crate::support::agent::Agent;
 use crate::support::children::{Children, Running};
 use crate::support::ports::free_port;
@@ -24,6 +25,8 @@ pub(super) enum StageMachine {
     Proxy,
     Alice,
     Db1,
+    /// A host that joins.
+    Db2,
 }
 
 impl StageMachine {
@@ -33,6 +36,7 @@ impl StageMachine {
             "" | "proxy" => Some(Self::Proxy),
             "alice" => Some(Self::Alice),
             "db1" => Some(Self::Db1),
+            "db2" => Some(Self::Db2),
             _ => None,
         }
     }
@@ -42,6 +46,7 @@ impl StageMachine {
             Self::Proxy => "proxy",
             Self::Alice => "alice",
             Self::Db1 => "db1",
+            Self::Db2 => "db2",
         }
     }
 }
@@ -91,9 +96,14 @@ const SOFTHSM: &[&str] = &[
 /// Its fields are dropped in this order.
 pub(super) struct Stage {
     proxy: Option<ProxyProcess>,
-    agents: Vec<Running>,
+    /// What runs in the background.
+    running: Vec<Running>,
     agent: Agent,
     hosts: [Sshd; 2],
+    /// A whole host, from the first command that is typed there on; `None` where there can be none.
+    db2: Option<Option<DebianHost>>,
+    /// The last token that was made.
+    token: String,
     /// Where the proxy will listen.
     port: u16,
     children: Children,
@@ -137,9 +147,11 @@ impl Stage {
         });
         let stage = Self {
             proxy: None,
-            agents: Vec::new(),
+            running: Vec::new(),
             agent: Agent::start(&children, &at("alice/agent")),
             hosts,
+            db2: None,
+            token: String::new(),
             port: free_port(),
             children,
             dir,
@@ -190,6 +202,36 @@ impl Stage {
             stage.afterwards(command);
         }
         stage
+    }
+
+    /// A running cluster whose only host has joined, and reports; `None` where there can be no such host.
+    pub(super) fn joined() -> Option<Self> {
+        let mut stage = Self::empty();
+        stage.configure(
+            "cluster_name: example.com\n\
+             proxy_service:\n  listen_addr: 0.0.0.0:3023\n  public_addr: proxy.example.com:3023\n",
+        );
+        for (machine, command) in [
+            (StageMachine::Proxy, "rproxy serve"),
+            (
+                StageMachine::Proxy,
+                "rproxy tokens add --type=node --names=db2",
+            ),
+            (StageMachine::Proxy, "rproxy nodes script > join.sh"),
+            (StageMachine::Db2, "sh join.sh"),
+        ] {
+            stage.run(machine, command, &[]);
+        }
+        // In place of cron, and more often.
+        let mut reports = stage.db2()?.command("sh");
+        reports
+            .args([
+                "-c",
+                "while sleep 2; do sh /etc/ssh/rproxy/node.sh heartbeat; done",
+            ])
+            .stdin(Stdio::null());
+        stage.running.push(stage.children.spawn(&mut reports));
+        Some(stage)
     }
 
     fn at(&self, path: &str) -> PathBuf {
@@ -279,6 +321,10 @@ impl Stage {
             ("LIBRARY", library.display().to_string()),
             ("0.0.0.0:3023", format!("127.0.0.1:{port}")),
             ("proxy.example.com:3023", format!("127.0.0.1:{port}")),
+            (
+                "proxy.example.com port 3023",
+                format!("127.0.0.1 port {port}"),
+            ),
             ("10.0.0.5:22", format!("127.0.0.1:{}", self.hosts[0].port)),
             ("10.0.0.6:22", format!("127.0.0.1:{}", self.hosts[1].port)),
             ("deploy", login()),
@@ -331,6 +377,10 @@ impl Stage {
             self.proxy = Some(proxy);
             return;
         }
+        if machine == StageMachine::Db2 {
+            self.run_on_db2(command, expected);
+            return;
+        }
         let mut bash = Command::new(programs::path("bash"));
         let paths = ["bin", "usr/local/bin"].map(|path| self.at(path).display().to_string());
         bash.env_clear()
@@ -357,7 +407,7 @@ impl Stage {
             bash.args(["-c", &format!("exec ssh-agent -D {arguments}")])
                 .stdin(Stdio::null())
                 .stdout(Stdio::null());
-            self.agents.push(self.children.spawn(&mut bash));
+            self.running.push(self.children.spawn(&mut bash));
             let socket = self.at("run/rproxy/agent");
             let listens = || std::os::unix::net::UnixStream::connect(&socket).ok();
             self.children
@@ -389,9 +439,56 @@ impl Stage {
         let shown = String::from_utf8_lossy(&shown).into_owned();
         let succeeded = code == Some(0) || !expected.is_empty();
         assert!(succeeded, "{command}: {code:?}\n{shown}\n{}", self.logs());
-        for line in expected.iter().filter(|line| !line.contains('/')) {
-            assert!(shown.contains(&self.here(line)), "{command}: {shown}");
+        if let Some(token) = shown
+            .split_whitespace()
+            .find(|word| word.starts_with("rpt_"))
+        {
+            token.clone_into(&mut self.token);
         }
+        self.shows(command, &shown, expected);
+    }
+
+    /// Whether a command shows what the text shows.
+    fn shows(&self, command: &str, shown: &str, expected: &[String]) {
+        for line in expected.iter().filter(|line| !line.contains('/')) {
+            assert!(
+                shown.contains(&self.here(line)),
+                "{line}: {command}: {shown}"
+            );
+        }
+    }
+
+    /// The host that joins, with the script that was copied to it.
+    fn db2(&mut self) -> Option<&DebianHost> {
+        let made = self.db2.take().unwrap_or_else(|| {
+            let mut host = DebianHost::new(&self.children, "bookworm")?;
+            host.start_sshd(&self.children);
+            let script = std::fs::read_to_string(self.at("proxy/join.sh"));
+            host.write("/root/join.sh", &script.expect("it was made before"));
+            Some(host)
+        });
+        self.db2.insert(made).as_ref()
+    }
+
+    /// Runs a command as root of that host, who says yes, and has the token.
+    fn run_on_db2(&mut self, command: &str, expected: &[String]) {
+        let token = format!("{}\r", self.token);
+        let Some(host) = self.db2() else { return };
+        let mut shell = host.command("sh");
+        shell.args(["-c", &format!("cd && {command}")]);
+        let mut terminal = Terminal::start(&self.children, shell, 30, 120);
+        for (question, answer) in [("[y/N] ", "y\r"), ("Token: ", &token)] {
+            if question.starts_with('[') {
+                terminal.expect(question);
+                terminal.type_in(answer);
+            } else if command.ends_with("join.sh") {
+                terminal.answer_hidden(question, answer);
+            }
+        }
+        let (code, shown) = terminal.finish();
+        let shown = String::from_utf8_lossy(&shown).into_owned();
+        assert_eq!(code, Some(0), "{command}: {shown}\n{}", self.logs());
+        self.shows(command, &shown, expected);
     }
 
     fn logs(&self) -> String {
