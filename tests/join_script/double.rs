@@ -22,6 +22,10 @@ if [ -e "$here/$program.refusal" ]; then
     cat "$here/$program.refusal" >&2
     exit 1
 fi
+if [ -e "$here/$program.hangs" ]; then
+    rm "$here/$program.hangs"
+    while echo 'warning x'; do sleep 1; done
+fi
 exec cat "$here/$program.answer"
 "#;
 
@@ -130,6 +134,11 @@ impl ProxyDouble {
             fs::remove_file(refusal).unwrap();
         }
         fs::write(self.path(&format!("{program}.answer")), text).unwrap();
+    }
+
+    /// Answers a program once, by lines without an end.
+    pub(crate) fn hang(&self, program: &str) {
+        fs::write(self.path(&format!("{program}.hangs")), "").unwrap();
     }
 
     /// Refuses a program from now on.

@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use crate::double::{Answer, CLUSTER, NAME, PORT, ProxyDouble, generate, with};
+use crate::double::{Answer, CLUSTER, NAME, PORT, ProxyDouble, generate, run, with};
 use crate::script::put_script;
 use crate::skipped;
 
@@ -98,6 +98,10 @@ impl ScratchHost {
         for directory in more {
             fs::create_dir_all(host.at(directory)).unwrap();
         }
+        // Whatever the umask of the tests is.
+        run(Command::new("chmod")
+            .args(["-R", "g-w,o-w"])
+            .arg(host.at("")));
         generate(&host.key());
         let include = format!(
             "Include {}/*.conf\n",
@@ -181,6 +185,12 @@ impl ScratchHost {
         self.at("etc/ssh/rproxy").join(name)
     }
 
+    /// Makes the directory of our files.
+    pub(crate) fn make_home(&self) {
+        fs::create_dir(self.ours("")).unwrap();
+        fs::set_permissions(self.ours(""), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
     pub(crate) fn key(&self) -> PathBuf {
         self.at("etc/ssh/ssh_host_ed25519_key")
     }
@@ -212,6 +222,49 @@ impl ScratchHost {
             fs::remove_file(&place).unwrap();
         }
         put_script(text, &place);
+    }
+
+    /// Has a program do something else first.
+    pub(crate) fn wrap_program(&self, name: &str, first: &str) {
+        let real = match self.shell {
+            "busybox" if APPLETS.contains(&name) => {
+                format!("{} {name}", found("busybox").display())
+            }
+            _ => found(name).display().to_string(),
+        };
+        self.put_program(name, &format!("#!/bin/sh\n{first}\nexec {real} \"$@\"\n"));
+    }
+
+    /// Has `systemctl` answer some questions otherwise: cases of a shell's `case`.
+    pub(crate) fn wrap_systemctl(&self, cases: &str) {
+        let calls = self.dir.path().join("calls/systemctl");
+        self.put_program(
+            "systemctl",
+            &format!(
+                "#!/bin/sh\nprintf '%s\\n' \"$*\" >>{}\ncase $1 in\n{cases}\nesac\n",
+                calls.display()
+            ),
+        );
+    }
+
+    /// The programs of the machine without one of them: links to all the others.
+    pub(crate) fn without_program(&self, name: &str) -> PathBuf {
+        let place = self.dir.path().join(format!("without-{name}"));
+        fs::create_dir(&place).unwrap();
+        for directory in ["/usr/bin", "/bin"] {
+            for entry in fs::read_dir(directory).unwrap() {
+                let entry = entry.unwrap();
+                let link = place.join(entry.file_name());
+                if entry.file_name() != name && !link.is_symlink() {
+                    symlink(entry.path(), link).unwrap();
+                }
+            }
+        }
+        let ours = self.dir.path().join("bin").join(name);
+        if ours.is_symlink() {
+            fs::remove_file(ours).unwrap();
+        }
+        place
     }
 
     /// A command with a script, without a terminal.

@@ -94,12 +94,39 @@ fn every_sshd_config_is_as_it_was() {
     });
 }
 
+/// `sshd_config` is a link, or was written by an editor of Windows.
+#[test]
+fn links_and_other_ends_of_lines_stay() {
+    each_shell(|shell| {
+        for includes in [true, false] {
+            let host = ScratchHost::new(shell);
+            if !includes {
+                host.configure("");
+            }
+            let config = host.at("etc/ssh/sshd_config");
+            let crlf = text(&config).replace('\n', "\r\n");
+            fs::create_dir(host.at("etc/managed")).unwrap();
+            fs::write(host.at("etc/managed/sshd_config"), crlf).unwrap();
+            fs::remove_file(&config).unwrap();
+            std::os::unix::fs::symlink("../managed/sshd_config", &config).unwrap();
+            there_and_back(&host, &[]);
+            host.joined(&[]);
+            assert!(config.is_symlink());
+            let is_block = text(&config).starts_with("# rproxy: begin");
+            assert_eq!(
+                is_block, !includes,
+                "the directory is used where it is read"
+            );
+        }
+    });
+}
+
 /// Files that were there under our names, as the Ansible role writes them.
 #[test]
 fn files_that_were_there_come_back() {
     one_shell(|shell| {
         let host = ScratchHost::new(shell);
-        fs::create_dir(host.ours("")).unwrap();
+        host.make_home();
         for name in ["user_ca.pub", "mine"] {
             fs::write(host.ours(name), "of the administrator\n").unwrap();
         }
@@ -138,6 +165,58 @@ fn changes_of_the_administrator_stay() {
 }
 
 #[test]
+fn lines_in_our_file_stay() {
+    each_shell(|shell| {
+        let host = ScratchHost::new(shell);
+        host.joined(&[]);
+        let snippet = host.at("etc/ssh/sshd_config.d/00-rproxy.conf");
+        let ours = text(&snippet);
+        fs::write(
+            &snippet,
+            format!("{ours}# mine\nPasswordAuthentication no\n"),
+        )
+        .unwrap();
+        host.leave().success();
+        assert_eq!(text(&snippet), "# mine\nPasswordAuthentication no\n");
+    });
+}
+
+/// Without the file of `RevokedKeys`, sshd would refuse every key.
+#[test]
+fn lines_that_were_moved_hold_a_host() {
+    each_shell(|shell| {
+        let host = ScratchHost::new(shell);
+        host.configure("");
+        host.joined(&[]);
+        let config = host.at("etc/ssh/sshd_config");
+        let joined = text(&config);
+        // An editor that has changed the ends of all lines, so that our marks are no more.
+        fs::write(&config, joined.replace('\n', "\r\n")).unwrap();
+        let before = kept(&host);
+        let said = host.leave().failure();
+        assert!(said.contains("still names files in"), "{said}");
+        assert_eq!(kept(&host), before);
+        assert!(host.is_in_force());
+        fs::write(&config, &joined).unwrap();
+
+        // A copy for one user, which `sshd -T` does not show; also if sshd refuses the rest.
+        let list = host.ours("revoked.krl");
+        for broken in ["", "NoSuchKeyword yes\n"] {
+            host.append(&format!(
+                "{broken}Match User nobody\n  RevokedKeys {}\n",
+                list.display()
+            ));
+            let said = host.leave().failure();
+            assert!(said.contains("still names files in"), "{said}");
+            fs::write(&config, &joined).unwrap();
+        }
+        // In a comment it does no harm.
+        host.append(&format!("# once: RevokedKeys {}\n", list.display()));
+        host.leave().success();
+    });
+}
+
+#[test]
 fn a_broken_configuration_does_not_hold_a_host() {
     one_shell(|shell| {
         let host = ScratchHost::new(shell);
@@ -168,6 +247,9 @@ fn leaving_is_taken_back_too() {
         assert!(said.contains("I miss something"), "{said}");
         assert_eq!(kept(&host), before);
         assert!(host.is_in_force());
+        let calls = host.calls("systemctl");
+        let last = calls.iter().rfind(|call| call.contains("able --now"));
+        assert_eq!(last.unwrap(), "enable --now rproxy-heartbeat.timer");
     });
 }
 

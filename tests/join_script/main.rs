@@ -19,6 +19,8 @@ mod skipped;
 #[cfg(test)]
 mod double;
 #[cfg(test)]
+mod ended;
+#[cfg(test)]
 mod host;
 #[cfg(test)]
 mod joining;
@@ -28,6 +30,8 @@ mod keeping;
 mod labels;
 #[cfg(test)]
 mod leaving;
+#[cfg(test)]
+mod odd;
 #[cfg(test)]
 mod places;
 #[cfg(test)]

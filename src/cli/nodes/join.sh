@@ -44,8 +44,9 @@ main() {
     export PATH LC_ALL
     unset SSH_AUTH_SOCK SSH_ASKPASS
     work='' agent_pid='' ssh_pid='' older='' lock='' echo_is_off='' token='' problem=''
+    stopped='' marked=''
     trap clean_up EXIT
-    trap 'exit 130' HUP INT TERM
+    heed_signals
 
     mode=join yes='' dry='' tunnel_wanted='' later='' names='' labels='' addresses=''
     read_arguments "$@"
@@ -56,6 +57,15 @@ main() {
         heartbeat) run_heartbeat ;;
         tunnel) run_tunnel ;;
     esac
+}
+
+heed_signals() {
+    trap 'exit 130' HUP INT TERM
+}
+
+# What is short and must not be left half done.
+ignore_signals() {
+    trap '' HUP INT TERM
 }
 
 read_arguments() {
@@ -87,7 +97,7 @@ read_value() {
     case $1 in
         --name)
             case $2 in
-                '' | [!A-Za-z0-9]* | *[!A-Za-z0-9.-]*) fail "$2 is no name for a host" ;;
+                '' | [!A-Za-z0-9_]* | *[!A-Za-z0-9._-]*) fail "$2 is no name for a host" ;;
             esac
             names=$names$(printf '%s' "$2" | tr '[:upper:]' '[:lower:]')$newline
             ;;
@@ -145,7 +155,13 @@ make_work() {
     old_umask=$(umask)
     umask 077
     for place in "${run%/rproxy-node}" "${TMPDIR:-/tmp}"; do
-        work=$(mktemp -d "$place/rproxy.XXXXXXXX" 2>/dev/null) || continue
+        if command -v mktemp >/dev/null 2>&1; then
+            work=$(mktemp -d "$place/rproxy.XXXXXXXX" 2>/dev/null) || continue
+        else
+            # mkdir fails if the name is there, as a link too.
+            mkdir "$place/rproxy.$$" 2>/dev/null || continue
+            work=$place/rproxy.$$
+        fi
         # A directory can be made where there is no room for files.
         head -c 65536 /dev/zero 2>/dev/null >"$work/room" && break
         rm -rf "$work"
@@ -220,7 +236,8 @@ plain() {
 
 is_label() {
     case $1 in
-        =*) return 1 ;;
+        # It would be a comment in the file.
+        =* | '#'*) return 1 ;;
         *=*) ;;
         *) return 1 ;;
     esac
@@ -328,6 +345,8 @@ watch() {
     sleep "$1" &
     nap=$!
     wait "$nap"
+    # The run is over: the number may be another process's.
+    [ -d "$work" ] || exit 0
     : >"$work/late"
     kill_group "$2"
 }
@@ -501,11 +520,13 @@ in_time() {
     exec 4<&0
     "$@" <&4 4<&- &
     child=$!
+    echo "$child" >"$work/child"
     exec 4<&- </dev/null
     watch 100 "$child" </dev/null >/dev/null 2>&1 &
     watcher=$!
     wait "$child"
     status=$?
+    : >"$work/child"
     kill "$watcher" 2>/dev/null
     return "$status"
 }
@@ -620,8 +641,13 @@ answer() {
 # Checks the answer, and puts what is to be installed into $work/new. `refused` says what is wrong with it, and
 # `strangers` what was left out of it.
 read_answer() {
-    refused='' strangers=''
+    strangers=''
     mkdir -p "$work/new"
+    refused='the proxy sends no usable id or name'
+    answer id | grep -Eqx '[0-9a-f-]{36}' || return 1
+    answer name | grep -Eqx '[a-z0-9_][a-z0-9._-]{0,252}' || return 1
+    [ "$(answer id | wc -l)" -eq 1 ] && [ "$(answer name | wc -l)" -eq 1 ] || return 1
+    refused=
     answer user-ca >"$work/user_cas"
     answer host-ca >"$work/host_cas"
     for file in "$work/user_cas" "$work/host_cas"; do
@@ -746,8 +772,8 @@ can_read_list() {
 # Makes a directory.
 put_dir() {
     [ ! -d "$1" ] || return 0
-    mkdir -m 0755 "$1" || return 1
     printf 'dir %s\n' "$1" >>"$work/journal"
+    mkdir -m 0755 "$1" || return 1
     changed=yes
 }
 
@@ -762,8 +788,19 @@ put() {
     changed=yes
 }
 
+# Before a file is changed. Nothing is written through a link that has one of these names.
+begin() {
+    printf 'begin %s\n' "$1" >>"$work/journal"
+    rm -f "$1.rproxy-new" "$1.rproxy-old"
+}
+
 put_now() {
     {
+        if ! is_private "${3%/*}/."; then
+            echo 'others can write its directory'
+            return 1
+        fi
+        begin "$3" || return 1
         if [ -f "$3" ]; then
             ln -f "$3" "$3.rproxy-old" || return 1
         fi
@@ -792,17 +829,28 @@ undo() {
         case $how in
             old) mv -f "$path.rproxy-old" "$path" ;;
             new) rm -f "$path" ;;
-            dir) rmdir "$path" ;;
+            begin) rm -f "$path.rproxy-new" "$path.rproxy-old" ;;
+            dir) [ ! -d "$path" ] || rmdir "$path" ;;
         esac
     done <"$work/undo"
     : >"$work/journal"
+    unmark_reload
+    if [ -n "$stopped" ]; then
+        stopped=
+        start_services
+    fi
 }
 
+# Keeps the changes: from here on, nothing is taken back.
 commit() {
+    ignore_signals
+    mv "$work/journal" "$work/committed"
+    : >"$work/journal"
     while read -r how path; do
         [ "$how" != old ] || rm -f "$path.rproxy-old"
-    done <"$work/journal"
-    : >"$work/journal"
+    done <"$work/committed"
+    stopped='' marked=''
+    heed_signals
     if command -v restorecon >/dev/null 2>&1; then
         restorecon -R "$home" >/dev/null 2>&1
     fi
@@ -844,10 +892,16 @@ sshd_lines() {
     printf 'RevokedKeys %s\n' "$home/revoked.krl${also_revoked:+ $also_revoked}"
 }
 
+snippet_lines() {
+    # shellcheck disable=SC2016 # it is how the command is shown
+    echo '# Written by the script of `rproxy nodes script`.'
+    sshd_lines
+}
+
 # Whether sshd reads the directory before anything that our lines would come too late for.
 includes_directory() {
     without_block "$sshd_config" | awk -v files="$etc/sshd_config.d/*.conf" '
-        { gsub(/"/, ""); sub(/^[ \t]+/, ""); sub(/[ \t]*=[ \t]*/, " "); word = tolower($1) }
+        { gsub(/["\r]/, ""); sub(/^[ \t]+/, ""); sub(/[ \t]*=[ \t]*/, " "); word = tolower($1) }
         word == "match" || word == "trustedusercakeys" || word == "revokedkeys" { exit }
         word == "include" {
             for (i = 2; i <= NF; i++)
@@ -860,10 +914,13 @@ includes_directory() {
 # What the administrator has set before the first run, and would be lost: only the first line of each counts.
 keep_their_settings() {
     [ ! -f "$home/proxy" ] || return 0
-    also_user_ca=$(effective trustedusercakeys | grep -v '^none$')
-    also_revoked=$(effective revokedkeys | grep -v '^none$')
+    others=$(names_ours "$snippet")
+    [ -z "$others" ] || fail "$others names files in $home already, as the Ansible role writes them: remove its lines first"
+    # Lines of ours whose directory somebody has removed are written anew.
+    also_user_ca=$(effective trustedusercakeys | grep -v -e '^none$' -e "^$home/")
+    also_revoked=$(effective revokedkeys | grep -v -e '^none$' -e "^$home/")
     for file in $(effective hostcertificate); do
-        if [ -f "$file" ] && [ "$file" != "$home/host-cert.pub" ] &&
+        if [ -f "$file" ] &&
             [ "$(fingerprints "$file" | head -n 1)" = "$(fingerprints "$key.pub")" ]; then
             fail "sshd shows $file for $key already: remove its HostCertificate line first"
         fi
@@ -917,6 +974,17 @@ reload_sshd() {
     fi
     kill -0 "$pid" 2>/dev/null || return 0
     kill -HUP "$pid"
+}
+
+# Noted before files are changed: a later run reloads if this one is killed in between.
+mark_reload() {
+    [ ! -f "$run/reload" ] || return 0
+    make_run && : >"$run/reload" && marked=yes
+}
+
+unmark_reload() {
+    [ -z "$marked" ] || rm -f "$run/reload"
+    marked=
 }
 
 # Reloads if a run before could not. Never with a configuration that sshd refuses: it would stop.
@@ -1057,6 +1125,20 @@ depend() {
 END
 }
 
+# Whether what starts the heartbeat, and the tunnel if there is one, does so. Cron needs no start.
+services_run() {
+    case $(manager) in
+        systemd)
+            is_started rproxy-heartbeat.timer && { [ "$tunnel" = no ] || is_started rproxy-tunnel.service; }
+            ;;
+        openrc) [ "$tunnel" = no ] || rc-service rproxy-tunnel status >/dev/null 2>&1 ;;
+    esac
+}
+
+is_started() {
+    systemctl is-enabled --quiet "$1" 2>/dev/null && systemctl is-active --quiet "$1" 2>/dev/null
+}
+
 start_services() {
     case $(manager) in
         systemd)
@@ -1108,7 +1190,7 @@ plan() {
 
 join() {
     make_work
-    [ -w "$etc" ] || fail "cannot write to $etc: run it as root"
+    check_places
     if [ -h "$sshd_config" ]; then
         sshd_config=$(readlink -f "$sshd_config") || fail "cannot follow the link $etc/sshd_config"
     fi
@@ -1135,6 +1217,9 @@ join() {
         confirm
     fi
     take_lock || fail "another run is going on: $(readlink "$run/lock")"
+    # Files may have been changed while it was waiting for an answer.
+    look_at_sshd || fail "sshd refuses its configuration as it is: $(sshd_error)"
+    plan_files
     if [ -n "$is_joined" ]; then
         refresh
     else
@@ -1143,6 +1228,22 @@ join() {
     install_all
     mode=heartbeat
     heartbeat || warn "joined, but the first report has failed; it is repeated once a minute"
+}
+
+# Before anything is asked: what would end in the middle otherwise.
+check_places() {
+    grep -q '^script_version=' "$0" 2>/dev/null ||
+        fail 'it keeps a copy of itself: put it into a file first, and run sh join.sh'
+    (
+        ignore_signals
+        mkdir "$etc/.rproxy-new.$$" && rmdir "$etc/.rproxy-new.$$"
+    ) 2>/dev/null || fail "cannot write to $etc: run it as root, on a file system that can be written"
+    # What is run as root, and what sshd trusts, must be root's alone.
+    for place in "$home" "$home/labels.d"; do
+        if [ -e "$place" ] || [ -h "$place" ]; then
+            is_private "$place" || fail "$place: others can write it, or it is a link: remove it first"
+        fi
+    done
 }
 
 # The proxy's end of a tunnel leads to sshd, and sshd has to see the loopback address.
@@ -1166,8 +1267,7 @@ plan_files() {
     plan 0755 "$home/node.sh" <"$0"
     sshd_lines >"$work/sshd_lines"
     if ! has_block "$sshd_config" && includes_directory; then
-        { echo "# Written by the script of \`rproxy nodes script\`." && cat "$work/sshd_lines"; } |
-            plan 0644 "$snippet"
+        snippet_lines | plan 0644 "$snippet"
     else
         with_block "$work/sshd_lines" "$sshd_config" | plan keep "$sshd_config"
     fi
@@ -1225,9 +1325,9 @@ confirm() {
 # The token is typed without being shown, or is a line of standard input.
 read_token() {
     if [ -t 0 ]; then
-        printf 'Token: ' >&2
         echo_is_off=yes
         stty -echo
+        printf 'Token: ' >&2
         read -r token
         stty echo
         echo_is_off=
@@ -1296,8 +1396,9 @@ install_all() {
             plan_files
             ;;
     esac
-    say "is the node $(answer name | head -n 1) of $cluster"
+    say "is the node $(answer name) of $cluster"
     answer warning | while read -r line; do warn "$line"; done
+    mark_reload
     if ! install_files; then
         undo
         fail "${problem:-cannot write}; everything is as it was"
@@ -1307,10 +1408,12 @@ install_all() {
         undo
         fail "sshd refuses what is new: $error; everything is as it was"
     fi
+    [ -n "$changed" ] || unmark_reload
     commit
-    [ -n "$changed" ] || return 0
-    start_services
-    make_run && : >"$run/reload"
+    # A run that was ended before this point has not started them.
+    if [ -n "$changed" ] || ! services_run; then
+        start_services
+    fi
     reload_if_due
 }
 
@@ -1375,14 +1478,14 @@ save_before() {
     [ -s "$work/save" ] || return 0
     put_dir "$home/before" || return 1
     while read -r number path; do
-        cp -p "$path" "$home/before/$number" && cmp -s "$path" "$home/before/$number" || return 1
         printf 'new %s\n' "$home/before/$number" >>"$work/journal"
+        cp -p "$path" "$home/before/$number" && cmp -s "$path" "$home/before/$number" || return 1
     done <"$work/save"
 }
 
 write_settings() {
     printf 'host %s\nport %s\ncluster %s\nkey %s\n' "$host" "$port" "$cluster" "$key"
-    printf 'id %s\nname %s\ntunnel %s\n' "$(answer id | head -n 1)" "$(answer name | head -n 1)" "$tunnel"
+    printf 'id %s\nname %s\ntunnel %s\n' "$(answer id)" "$(answer name)" "$tunnel"
     printf 'loopback %s\nsshd-port %s\n' "$loopback" "$(sshd_port)"
     if [ -n "$addresses" ]; then
         printf '%s' "$addresses" | sed 's/^/address /'
@@ -1453,13 +1556,10 @@ beat() {
 # Files that sshd reads are put in place one by one; each of them is good in itself.
 install_news() {
     write_news_settings
-    was_due=''
-    [ ! -f "$run/reload" ] || was_due=yes
     for name in proxy known_hosts user_ca.pub revoked.krl host-cert.pub; do
         [ -f "$work/new/$name" ] || continue
-        # Noted before the change: a later run reloads if this one is killed in between.
         if [ "$name" = host-cert.pub ] && ! cmp -s "$work/new/$name" "$home/$name"; then
-            make_run && : >"$run/reload"
+            mark_reload
         fi
         if ! put 0644 "$work/new/$name" "$home/$name"; then
             undo_news
@@ -1487,15 +1587,13 @@ install_news() {
 undo_news() {
     undo
     changed=
-    [ -n "$was_due" ] || rm -f "$run/reload"
 }
 
 # The node may have been given another name.
 write_news_settings() {
-    id=$(answer id | head -n 1) name=$(answer name | head -n 1)
-    awk -v id="$id" -v name="$name" '
-        $1 == "id" && id != "" { print "id " id; next }
-        $1 == "name" && name != "" { print "name " name; next }
+    awk -v id="$(answer id)" -v name="$(answer name)" '
+        $1 == "id" { print "id " id; next }
+        $1 == "name" { print "name " name; next }
         { print }
     ' "$home/proxy" >"$work/new/proxy"
 }
@@ -1590,6 +1688,8 @@ leave() {
     take_lock || fail "another run is going on: $(readlink "$run/lock")"
     was_good=
     ask_sshd -t "$sshd_config" && look_at_sshd && was_good=yes
+    tunnel=$(setting tunnel)
+    stopped=yes
     stop_services
     # First what refers to other files, then these.
     changed=
@@ -1604,13 +1704,46 @@ leave() {
             fail "sshd would refuse the configuration without ours: $error; everything is as it was"
         fi
         warn "sshd refuses its configuration, as before: $(sshd_error); it was not reloaded"
-    elif look_at_sshd; then
-        reload_sshd || warn 'sshd cannot be reloaded'
+    fi
+    others=$(still_named)
+    if [ -n "$others" ]; then
+        undo
+        fail "$others still names files in $home, which would be gone: remove these lines first; everything is as it was"
     fi
     commit
+    ignore_signals
+    if look_at_sshd; then
+        reload_sshd || warn 'sshd cannot be reloaded'
+    fi
     remove_home
     [ "$(manager)" != systemd ] || systemctl daemon-reload
     say "has left. On the proxy, remove it: rproxy nodes rm $name"
+}
+
+# What names our files beside our lines; one file counts as ours. `sshd -T` does not show all: a line can hold
+# for some users only.
+names_ours() {
+    for file in "$sshd_config" "$etc"/sshd_config.d/*; do
+        case $file in
+            # What is kept until it is sure that this run succeeds.
+            "$1" | *.rproxy-old) continue ;;
+        esac
+        if [ -f "$file" ] && without_block "$file" | grep -v '^[[:space:]]*#' | grep -Fq -- "$home/"; then
+            echo "$file"
+            return
+        fi
+    done
+}
+
+# What would use our files without our lines: without the file of RevokedKeys, sshd would refuse every key.
+still_named() {
+    others=$(names_ours '')
+    if [ -n "$others" ]; then
+        echo "$others"
+    elif look_at_sshd && grep -E '^(hostcertificate|trustedusercakeys|revokedkeys) ' "$work/effective" |
+        grep -Fq -- "$home/"; then
+        echo "sshd's configuration"
+    fi
 }
 
 # The files outside of the directory, each with a way back.
@@ -1626,8 +1759,10 @@ remove_listed() {
             else
                 put keep "$work/rest.of" "$path" || return 1
             fi
+        elif [ "$path" = "$snippet" ] && [ -z "$before" ] && their_lines >"$work/rest.of"; then
+            put keep "$work/rest.of" "$path" || return 1
         elif [ -n "$before" ]; then
-            cp -p "$home/before/$before" "$path.rproxy-new" && ln -f "$path" "$path.rproxy-old" &&
+            begin "$path" && cp -p "$home/before/$before" "$path.rproxy-new" && ln -f "$path" "$path.rproxy-old" &&
                 printf 'old %s\n' "$path" >>"$work/journal" && mv -f "$path.rproxy-new" "$path" || return 1
         else
             take_away "$path" || return 1
@@ -1635,8 +1770,15 @@ remove_listed() {
     done <"$work/listed"
 }
 
+# What the administrator has added to our file of settings; fails if there is nothing.
+their_lines() {
+    also_user_ca=$(setting also-user-ca) also_revoked=$(setting also-revoked)
+    snippet_lines >"$work/snippet"
+    grep -Fvx -f "$work/snippet" "$snippet" | grep '[^[:space:]]'
+}
+
 take_away() {
-    ln -f "$1" "$1.rproxy-old" && printf 'old %s\n' "$1" >>"$work/journal" && rm -f "$1"
+    begin "$1" && ln -f "$1" "$1.rproxy-old" && printf 'old %s\n' "$1" >>"$work/journal" && rm -f "$1"
 }
 
 # The directory, which was made by the first run or was there before it.
@@ -1670,21 +1812,29 @@ make_run() {
 # One run at a time. The lock is a link to `pid:script`, which is made in one step.
 take_lock() {
     make_run || fail "cannot make $run: run it as root"
-    candidate=$run/${lock_name:-lock}
-    if ln -s "$$:${0##*/}" "$candidate" 2>/dev/null; then
-        lock=$candidate
-        return 0
-    fi
-    holder=$(readlink "$candidate")
+    mine=$$:${0##*/}
+    lock=$run/${lock_name:-lock}
+    ! ln -s "$mine" "$lock" 2>/dev/null || return 0
+    holder=$(readlink "$lock")
     ! is_alive "$holder" || return 1
     # Its process is gone. Of several that find that, one takes it over.
-    mkdir "$candidate.taken" 2>/dev/null || return 1
-    if [ "$(readlink "$candidate")" = "$holder" ]; then
-        rm -f "$candidate"
+    if ! ln -s "$mine" "$lock.taken" 2>/dev/null; then
+        # For the next run, if that one is gone too.
+        is_alive "$(readlink "$lock.taken")" || rm -f "$lock.taken"
+        return 1
     fi
-    rmdir "$candidate.taken"
-    ln -s "$$:${0##*/}" "$candidate" 2>/dev/null || return 1
-    lock=$candidate
+    if [ "$(readlink "$lock")" = "$holder" ]; then
+        rm -f "$lock"
+    fi
+    rm -f "$lock.taken"
+    ln -s "$mine" "$lock" 2>/dev/null
+}
+
+# shellcheck disable=SC2317 # it is called by a trap
+release_lock() {
+    for one in "$lock" "$lock.taken"; do
+        [ "$(readlink "$one" 2>/dev/null)" != "$mine" ] || rm -f "$one"
+    done
 }
 
 # Whether the process of a lock is there, and is this script: numbers are used again.
@@ -1701,16 +1851,19 @@ is_alive() {
 clean_up() {
     status=$?
     trap - EXIT
+    ignore_signals
     [ -z "$echo_is_off" ] || stty echo
+    # What runs in the background does not heed Ctrl-C.
+    [ ! -s "$work/child" ] || ssh_pid="$ssh_pid $(cat "$work/child")"
     for one in $older $ssh_pid; do
         kill "$one" 2>/dev/null
     done
     [ -z "$agent_pid" ] || kill "$agent_pid" 2>/dev/null
-    if [ -n "$work" ] && [ -s "$work/journal" ]; then
+    if [ -n "$work" ] && { [ -s "$work/journal" ] || [ -n "$stopped$marked" ]; }; then
         undo
     fi
     [ -z "$work" ] || rm -rf "$work"
-    [ -z "$lock" ] || rm -f "$lock"
+    [ -z "$lock" ] || release_lock
     exit "$status"
 }
 
