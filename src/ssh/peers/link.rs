@@ -164,3 +164,176 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+    use tokio::sync::{mpsc, oneshot};
+    use tokio::task::JoinHandle;
+
+    use super::*;
+    use crate::cert::testing::ed25519;
+    use crate::ssh::channel::ChannelStream;
+    use crate::ssh::endpoint::{Answer, OpenAnswered, OpenRequest, PendingSession};
+    use crate::ssh::peers::directory::{TERMS, TUNNEL};
+    use crate::wire::{ClientConfig, HostKey, ServerConfig, Transport};
+
+    /// Hands on the streams of both sides.
+    struct HandsOn(mpsc::Sender<ChannelStream>);
+
+    impl Services for HandsOn {
+        fn open(&mut self, request: OpenRequest<'_>) -> Result<OpenAnswered, Breach> {
+            let (answered, stream) = request.accept(TERMS);
+            self.0.try_send(stream).unwrap();
+            Ok(answered)
+        }
+
+        fn on_request(
+            &mut self,
+            _session: &mut Option<PendingSession>,
+            _kind: &str,
+            _data: &Bytes,
+        ) -> Result<Answer, Breach> {
+            Ok(Answer::Failure)
+        }
+
+        fn on_global_request(&mut self, _name: &str, _data: &Bytes) -> Result<Answer, Breach> {
+            Ok(Answer::Failure)
+        }
+
+        fn on_opened(&mut self, _number: u32, stream: ChannelStream) {
+            self.0.try_send(stream).unwrap();
+        }
+
+        fn on_not_opened(&mut self, _number: u32, _text: &Bytes) {}
+    }
+
+    async fn established(mut leg: Leg<DuplexStream>) -> Leg<DuplexStream> {
+        loop {
+            match leg.next().await.unwrap() {
+                LegEvent::HostKey(_) => leg.transport.accept_host_key().unwrap(),
+                LegEvent::Established => break,
+                LegEvent::Packet(_) => {}
+            }
+        }
+        // This side knows first: the other one waits for the message that is queued.
+        leg.send_ready().await;
+        leg
+    }
+
+    /// Both sides of a connection whose keys are exchanged.
+    async fn legs() -> (Leg<DuplexStream>, Leg<DuplexStream>) {
+        let (near, far) = duplex(1 << 20);
+        let key = HostKey::new(ed25519(), None).unwrap();
+        let server = Transport::server(Arc::new(ServerConfig::new(vec![key])));
+        let client = Transport::client(Arc::<ClientConfig>::default());
+        tokio::join!(
+            established(Leg::new(near, client)),
+            established(Leg::new(far, server))
+        )
+    }
+
+    /// A connection with one channel, each side on a task of its own.
+    struct Connected {
+        /// The stream of the side that has opened the channel.
+        stream: ChannelStream,
+        /// How that side ends.
+        ended: JoinHandle<LinkError>,
+        /// The stream of the other side.
+        far: ChannelStream,
+        /// Stops the other side where it is.
+        stop: oneshot::Sender<()>,
+        /// The other side after that, whose end of the connection is open.
+        stopped: JoinHandle<Link<DuplexStream>>,
+    }
+
+    /// With bytes that have crossed.
+    async fn connected() -> Connected {
+        let (client, server) = legs().await;
+        let (mut near, mut far) = (Link::new(client, None), Link::new(server, None));
+        near.endpoint.open_with(0, TUNNEL, Bytes::new(), TERMS);
+        let (opens, mut opened) = mpsc::channel(1);
+        let (takes, mut taken) = mpsc::channel(1);
+        let ended = tokio::spawn(async move {
+            let ended = near.run(&mut HandsOn(opens)).await;
+            near.hang_up();
+            ended.unwrap_err()
+        });
+        let (stop, stopping) = oneshot::channel();
+        let stopped = tokio::spawn(async move {
+            let mut services = HandsOn(takes);
+            tokio::select! {
+                ended = far.run(&mut services) => panic!("{ended:?}"),
+                stopped = stopping => stopped.unwrap(),
+            }
+            far
+        });
+        let mut stream = opened.recv().await.unwrap();
+        let mut far = taken.recv().await.unwrap();
+        stream.write_all(b"SSH-2.0").await.unwrap();
+        let mut bytes = [0; 7];
+        far.read_exact(&mut bytes).await.unwrap();
+        assert_eq!(&bytes, b"SSH-2.0");
+        Connected {
+            stream,
+            ended,
+            far,
+            stop,
+            stopped,
+        }
+    }
+
+    /// Its machine is gone, or its process is stopped, and nothing says so.
+    #[tokio::test(start_paused = true)]
+    async fn another_proxy_that_falls_silent_is_given_up_and_its_streams_end() {
+        let mut connected = connected().await;
+        connected.stop.send(()).unwrap();
+        let _open = connected.stopped.await.unwrap();
+        let began = Instant::now();
+        let ended = connected.ended.await.unwrap();
+        let limit = LIMITS.keep_alive_interval * (LIMITS.keep_alive_count_max + 1);
+        assert!(
+            matches!(ended, LinkError::Lost(silence) if silence >= limit),
+            "{ended:?}"
+        );
+        assert!(began.elapsed() <= limit, "{:?}", began.elapsed());
+        assert_eq!(connected.stream.read(&mut [0; 8]).await.unwrap(), 0);
+    }
+
+    /// One that answers is not given up, however little crosses.
+    #[tokio::test(start_paused = true)]
+    async fn another_proxy_that_answers_may_say_nothing_else_for_long() {
+        let mut connected = connected().await;
+        tokio::time::sleep(LIMITS.keep_alive_interval * 100).await;
+        assert!(!connected.ended.is_finished());
+        connected.stream.write_all(b"still here").await.unwrap();
+        let mut bytes = [0; 10];
+        connected.far.read_exact(&mut bytes).await.unwrap();
+        assert_eq!(&bytes, b"still here");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_the_connection_is_the_end_of_its_streams() {
+        let mut connected = connected().await;
+        connected.stop.send(()).unwrap();
+        drop(connected.stopped.await.unwrap());
+        let ended = connected.ended.await.unwrap();
+        assert!(
+            matches!(ended, LinkError::Leg(LegError::Closed)),
+            "{ended:?}"
+        );
+        assert_eq!(connected.stream.read(&mut [0; 8]).await.unwrap(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_without_a_channel_ends() {
+        let (_open, server) = legs().await;
+        let mut link = Link::new(server, None);
+        let (takes, _taken) = mpsc::channel(1);
+        let began = Instant::now();
+        let ended = link.run(&mut HandsOn(takes)).await;
+        assert!(matches!(ended, Err(LinkError::Idle)), "{ended:?}");
+        assert_eq!(began.elapsed(), IDLE);
+    }
+}
