@@ -25,12 +25,13 @@ pub enum ResolveError {
     #[error("{0} is not in the inventory")]
     NotFound(String),
     /// Several nodes carry the label.
-    #[error("{label} is carried by more than one node: {}", candidates.join(", "))]
+    #[error("{label} is carried by more than one node: {}", listed(candidates))]
     Ambiguous {
         /// The label that was asked for.
         label: String,
-        /// The names of all nodes that carry it, sorted.
-        candidates: Vec<String>,
+        /// All nodes that carry it, sorted by name. One that is locked counts too: a lock must not lead users
+        /// to another node.
+        candidates: Vec<RequestedHost>,
     },
     /// The node is known, and what listens on the other port is none of its business.
     #[error("port {port} of {name} is not in the inventory, only its own port is")]
@@ -43,6 +44,15 @@ pub enum ResolveError {
     /// The target names a cluster that is not this one.
     #[error("{0} is another cluster")]
     Cluster(ClusterName),
+}
+
+/// The names, and which of them are locked.
+fn listed(candidates: &[RequestedHost]) -> String {
+    let texts = candidates.iter().map(|one| match one.is_locked {
+        true => format!("{} (locked)", one.name),
+        false => one.name.clone(),
+    });
+    texts.collect::<Vec<_>>().join(", ")
 }
 
 /// Where a target leads.
@@ -142,7 +152,7 @@ impl Inventory {
             several => {
                 return Err(ResolveError::Ambiguous {
                     label: target.host.to_string(),
-                    candidates: several.iter().map(|node| node.name.clone()).collect(),
+                    candidates: several.iter().copied().map(place).collect(),
                 });
             }
         };

@@ -41,7 +41,7 @@ pub(crate) fn unknown_node(target: &Target, why: impl Display) -> Refusal {
         RefusalReason::UnknownNode,
         format!("unknown node {}: {why}", target.host),
     )
-    .hint("check the name; the proxy knows the nodes of its configuration and of its DNS")
+    .hint("check the name; the proxy knows the nodes of its configuration, the hosts that have joined, and the names in its DNS")
 }
 
 /// The proxy as a target of itself.

@@ -132,7 +132,7 @@ impl Router {
     /// The inventory's error, for a client that may enter the `open` ones of its places.
     fn unresolved(&self, mut error: ResolveError, open: &[RequestedHost]) -> Refusal {
         if let ResolveError::Ambiguous { candidates, .. } = &mut error {
-            candidates.retain(|name| open.iter().any(|place| place.name == *name));
+            candidates.retain(|one| open.contains(one));
         }
         refusal::ambiguous_or_unknown(&error, &self.cluster)
     }
@@ -292,7 +292,7 @@ pub(super) fn has_left(settings: &Settings, route: &Route) -> bool {
         .is_some_and(|id| !settings.inventory.has_joined(id))
 }
 
-/// The places that may be entered.
+/// The places that may be entered. Of several nodes with a label, those that are locked count too.
 ///
 /// # Errors
 /// The denial, if none may be entered.
@@ -300,11 +300,13 @@ fn open_places(
     places: Vec<RequestedHost>,
     may_enter: impl Fn(&RequestedHost) -> Result<(), Denial>,
 ) -> Result<Vec<RequestedHost>, Denial> {
+    let is_one_of_several = places.len() > 1;
     let mut open = Vec::new();
     let mut denial = None;
     for place in places {
         match may_enter(&place) {
             Ok(()) => open.push(place),
+            Err(no) if is_one_of_several && no.is_of_lock() => open.push(place),
             Err(no) => denial = denial.or(Some(no)),
         }
     }

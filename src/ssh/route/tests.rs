@@ -85,6 +85,42 @@ fn of_an_ambiguous_label_only_the_nodes_that_are_open_are_named() {
     assert!(!refusal.message.contains("vault"), "{}", refusal.message);
 }
 
+/// A lock leads nobody to another node: the label stays ambiguous.
+#[test]
+fn of_an_ambiguous_label_the_nodes_that_are_locked_are_named_as_such() {
+    let proxy = SshFixture::new();
+    let node = |name: &str, is_locked| Node {
+        name: name.to_owned(),
+        labels: vec!["role=db".parse().unwrap()],
+        is_locked,
+        ..app(TunnelRule::No)
+    };
+    let told = |nodes: Vec<Node>| {
+        proxy.join(nodes);
+        let refusal = asked(&proxy, "role=db:22").unwrap_err();
+        (refusal.reason, refusal.message)
+    };
+    for (first, second, names) in [
+        (true, false, "a (locked), b"),
+        (true, true, "a (locked), b (locked)"),
+    ] {
+        let (reason, message) = told(vec![node("a", first), node("b", second)]);
+        assert_eq!(reason, "ambiguous-node");
+        assert!(message.ends_with(&format!(": {names}")), "{message}");
+    }
+    assert_eq!(told(vec![node("a", true)]).0, "node-locked");
+    // Who may not go there does not read that it is locked.
+    proxy.configure(
+        "
+roles: [{ name: ops, allow: [{ logins: [deploy], nodes: [b] }] }]
+users: [{ name: alice, roles: [ops] }]
+",
+    );
+    let (reason, message) = told(vec![node("a", true), node("b", false)]);
+    assert_eq!(reason, "ambiguous-node");
+    assert!(message.ends_with(": b"), "{message}");
+}
+
 #[test]
 fn outside_the_inventory_what_would_lead_back_is_refused() {
     let proxy = SshFixture::new();

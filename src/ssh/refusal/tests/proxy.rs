@@ -1,7 +1,7 @@
 //! What refusals of a target, and those of the proxy's own limits, say.
 
 use super::{Expected, row, target};
-use crate::access::{Denial, PolicyDenial};
+use crate::access::{Denial, PolicyDenial, RequestedHost};
 use crate::audit::Party::Proxy;
 use crate::net::LimitExceeded;
 use crate::nodes::ResolveError;
@@ -9,9 +9,14 @@ use crate::ssh::refusal::*;
 
 pub(super) fn target_rows() -> Vec<Expected> {
     let one_node = "name one node, as in the inventory";
+    let candidate = |name: &str, is_locked| RequestedHost {
+        name: name.to_owned(),
+        labels: Vec::new(),
+        is_locked,
+    };
     let ambiguous = ResolveError::Ambiguous {
         label: "env=prod".to_owned(),
-        candidates: vec!["db1".to_owned(), "db2".to_owned()],
+        candidates: vec![candidate("db1", false), candidate("db2", true)],
     };
     let port = ResolveError::Port {
         name: "db1".to_owned(),
@@ -65,7 +70,7 @@ pub(super) fn target_rows() -> Vec<Expected> {
             ambiguous_or_unknown(&ambiguous, &"x.test"),
             Proxy,
             "ambiguous-node",
-            format!("env=prod is carried by more than one node: db1, db2\n{one_node}"),
+            format!("env=prod is carried by more than one node: db1, db2 (locked)\n{one_node}"),
         ),
         row(
             ambiguous_or_unknown(&port, &"x.test"),
@@ -83,7 +88,7 @@ pub(super) fn target_rows() -> Vec<Expected> {
             unknown_node(&target(), "no node has this label"),
             Proxy,
             "unknown-node",
-            "unknown node db1.example.com: no node has this label\ncheck the name; the proxy knows the nodes of its configuration and of its DNS",
+            "unknown node db1.example.com: no node has this label\ncheck the name; the proxy knows the nodes of its configuration, the hosts that have joined, and the names in its DNS",
         ),
         row(
             own_listener(&target()),
