@@ -185,6 +185,7 @@ impl Providers {
                 incoming.answer::<SigningRequest>(&answer, &[]);
             }
             ServiceRequest::Peers(request) => {
+                self.nodes.tick();
                 let id = self.nodes.proxy_of(from);
                 match self.peers.answer((from, id), request) {
                     PeersDecision::Answered(answer) => {

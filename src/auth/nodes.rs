@@ -20,7 +20,7 @@ use crate::enrolment::{EnrolmentParts, EnrolmentService, EnrolmentSettings, Issu
 use crate::ipc::{CallerProcess, NodesAnswer, NodesRequest, PublicCaKeys};
 use crate::model::ClusterName;
 use crate::sys::account::Actor;
-use crate::sys::clock::Clock;
+use crate::sys::clock::{Clock, monotonic};
 
 /// Decides about hosts, by the configuration in force.
 #[derive(Debug)]
@@ -59,6 +59,11 @@ impl NodesProvider {
     /// The id under which the tunnels to a process are in the state.
     pub(super) fn proxy_of(&self, caller: &CallerProcess) -> Uuid {
         self.service.proxy_of(caller_number(caller))
+    }
+
+    /// What has to happen once a minute, also while no host asks for anything.
+    pub(super) fn tick(&self) {
+        self.service.tick(monotonic());
     }
 
     /// Forgets a process that has exited; gives the id under which its tunnels are in the state.

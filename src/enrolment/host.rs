@@ -5,14 +5,8 @@ use std::net::SocketAddr;
 use ssh_key::{Fingerprint, PublicKey};
 
 use crate::ipc::{NodesRequest, SessionDigest};
-use crate::model::{ConnectionId, NodeId};
-
-/// A tunnel that is written down.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct RegisteredTunnel {
-    pub(super) node: NodeId,
-    pub(super) generation: u64,
-}
+use crate::model::ConnectionId;
+use crate::state::OpenTunnel;
 
 /// What is known about a connection.
 #[derive(Debug)]
@@ -25,7 +19,7 @@ pub(super) struct HostConnection {
     /// The host key that has proved itself.
     pub(super) proved: Option<ProvedHostKey>,
     /// Its tunnel, while it is open.
-    pub(super) tunnel: Option<RegisteredTunnel>,
+    pub(super) tunnel: Option<OpenTunnel>,
     /// Whether its host is a node.
     pub(super) is_node: bool,
 }

@@ -59,9 +59,7 @@ impl EnrolmentService {
     #[must_use]
     pub fn answer(&self, caller: u64, request: &NodesRequest) -> NodesAnswer {
         let now = monotonic();
-        if let Err(unavailable) = self.sweep(now) {
-            tracing::error!("cannot remove what is over from the state: {unavailable}");
-        }
+        self.tick(now);
         let answer = self
             .decide(caller, request, now)
             .unwrap_or_else(|unavailable| {
@@ -115,6 +113,14 @@ impl EnrolmentService {
         }
     }
 
+    /// What has to happen once a minute, also while no host asks for anything. `now` is a moment of the monotonic
+    /// clock. It waits for the state, as [`Self::answer`] does.
+    pub fn tick(&self, now: Duration) {
+        if let Err(unavailable) = self.sweep(now) {
+            tracing::error!("cannot remove what is over from the state: {unavailable}");
+        }
+    }
+
     /// Removes what is over, once a minute.
     fn sweep(&self, now: Duration) -> Result<(), Unavailable> {
         {
@@ -131,7 +137,7 @@ impl EnrolmentService {
         state.attempts().keep(MOST_ATTEMPTS)?;
         let forgotten = self.context.now().saturating_sub(REMOVAL_REMEMBERED);
         state.nodes().forget_removals_before(forgotten)?;
-        self.owners.sweep(&self.context)
+        self.owners.sweep(&self.context, &self.table)
     }
 
     fn decide(

@@ -1,17 +1,17 @@
 //! Which nodes have a tunnel, and to which process: other processes and proxies read it in the state.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
 
 use super::context::{Context, Unavailable};
-use super::host::{HostConnection, ProvedHostKey, RegisteredTunnel};
+use super::host::{HostConnection, ProvedHostKey};
 use super::proving::admitted;
 use super::refusal::Refused;
-use crate::ipc::NodesAnswer;
+use crate::ipc::{ConnectionTable, NodesAnswer};
 use crate::model::TunnelRule;
-use crate::state::{ProxyRow, StateError};
+use crate::state::{OpenTunnel, ProxyRow, StateError};
 
 /// After how many seconds a process that has not announced itself is no proxy any more. It is announced
 /// once a minute at least.
@@ -46,8 +46,13 @@ impl TunnelOwners {
     }
 
     /// Announces the processes that nobody else announces, and removes those that have ended without a word,
-    /// with their tunnels.
-    pub(super) fn sweep(&self, context: &Context) -> Result<(), Unavailable> {
+    /// with their tunnels. The tunnels of these connections that are not written down any more are written down
+    /// again: another proxy has removed them, because this one could not say for a while that it is there.
+    pub(super) fn sweep(
+        &self,
+        context: &Context,
+        table: &ConnectionTable<HostConnection>,
+    ) -> Result<(), Unavailable> {
         let proxies = context.state.proxies();
         let (now, known) = (context.now(), proxies.list()?);
         let own: Vec<Uuid> = self.lock().values().copied().collect();
@@ -58,7 +63,30 @@ impl TunnelOwners {
                 announce(context, id, now)?;
             }
         }
-        Ok(proxies.forget_before(now.saturating_sub(STALE))?)
+        proxies.forget_before(now.saturating_sub(STALE))?;
+        self.restore(context, table)
+    }
+
+    /// Writes down again which tunnels are open.
+    fn restore(
+        &self,
+        context: &Context,
+        table: &ConnectionTable<HostConnection>,
+    ) -> Result<(), Unavailable> {
+        let nodes = context.state.nodes();
+        let known = nodes.tunnels()?.into_iter().map(|open| open.generation);
+        let known: HashSet<u64> = known.collect();
+        for slot in table.all() {
+            // The tunnel does not end before it is written down.
+            let host = slot.lock();
+            let lost = host.tunnel.filter(|open| !known.contains(&open.generation));
+            if let Some(open) = lost
+                && self.lock().values().any(|id| *id == open.proxy)
+            {
+                nodes.restore_tunnel(&open)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -97,15 +125,14 @@ pub(super) fn open(
     if !known.iter().any(|one| one.id == proxy) {
         announce(context, proxy, context.now())?;
     }
-    match context
-        .state
-        .nodes()
-        .open_tunnel(node.id, proxy, context.now())
-    {
+    let since = context.now();
+    match context.state.nodes().open_tunnel(node.id, proxy, since) {
         Ok(generation) => {
             host.is_node = true;
-            host.tunnel = Some(RegisteredTunnel {
+            host.tunnel = Some(OpenTunnel {
                 node: node.id,
+                proxy,
+                since,
                 generation,
             });
             Ok(NodesAnswer::Noted)

@@ -116,6 +116,13 @@ impl<T> ConnectionTable<T> {
         }
     }
 
+    /// What is known about all connections, also about those that are over.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<ConnectionSlot<T>>> {
+        let table = self.lock();
+        table.values().flat_map(HashMap::values).cloned().collect()
+    }
+
     /// The connection has ended; what was known about it.
     #[must_use]
     pub fn end(&self, caller: u64, connection: ConnectionId) -> Option<Arc<ConnectionSlot<T>>> {
@@ -164,7 +171,9 @@ mod tests {
         assert_eq!(*again(300_000).lock(), 8);
         slot.note(false);
         assert_eq!(*again(300_000).lock(), 7);
+        assert_eq!(table.all().len(), 1);
         assert!(table.end(1, connection).is_some());
+        assert!(table.all().is_empty());
         assert!(table.end(1, connection).is_none());
         assert!(table.find(1, connection, at(300_000)).is_none());
         again(0);

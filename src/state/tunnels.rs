@@ -52,6 +52,22 @@ impl Nodes<'_> {
         })
     }
 
+    /// Writes a tunnel down again, with its generation, that is open and that others have taken for one that
+    /// has ended. One that is there stays, and that of a node that was removed or locked meanwhile is none.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn restore_tunnel(&self, tunnel: &OpenTunnel) -> Result<(), StateError> {
+        let sql = "INSERT INTO tunnels (generation, node, proxy, since)
+                   SELECT $1, nodes.id, $3, $4 FROM nodes
+                   WHERE nodes.id = $2 AND nodes.locked IS NULL
+                   ON CONFLICT (generation) DO NOTHING";
+        let node = tunnel.node.uuid();
+        let row = values![tunnel.generation, node, tunnel.proxy, tunnel.since];
+        self.database.write(|tx| tx.execute(sql, row))?;
+        Ok(())
+    }
+
     /// Writes down that a tunnel has ended. One that is not there is none.
     ///
     /// # Errors

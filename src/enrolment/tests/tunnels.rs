@@ -1,8 +1,11 @@
 //! Tunnels, as the state has them.
 
+use std::time::Duration;
+
 use super::house::{HouseHost, NodeHouse, installed, named, reason};
 use crate::ipc::{NodesAnswer, NodesQuestion};
 use crate::model::TunnelRule;
+use crate::sys::clock::monotonic;
 
 fn tunnelled<'h>(house: &'h NodeHouse, name: &str) -> HouseHost<'h> {
     let token = house.token_with(|new| new.tunnel = TunnelRule::Required);
@@ -72,4 +75,37 @@ fn the_tunnels_of_a_process_end_with_it() {
     assert_eq!(tunnels.len(), 1);
     assert_eq!(tunnels[0].node, house.node("db2").id);
     assert_eq!(house.state.proxies().list().unwrap().len(), 1);
+}
+
+/// Another proxy removes a proxy that it has not heard of for minutes, while both were cut off from the state.
+#[test]
+fn open_tunnels_that_were_forgotten_are_written_down_again() {
+    let house = NodeHouse::new();
+    let (first, second) = (tunnelled(&house, "db1"), tunnelled(&house, "db2"));
+    open(&first);
+    open(&second);
+    let tunnels = || house.state.nodes().tunnels().unwrap();
+    let forgotten = || {
+        let proxies = house.state.proxies();
+        proxies.remove(house.service.proxy_of(1)).unwrap();
+        assert!(tunnels().is_empty());
+    };
+    let later = |minutes: u64| monotonic() + Duration::from_secs(minutes * 60 + 1);
+    let before = tunnels();
+    forgotten();
+    house.service.tick(monotonic());
+    assert!(tunnels().is_empty(), "once a minute");
+    house.service.tick(later(1));
+    assert_eq!(tunnels(), before);
+    assert_eq!(house.state.proxies().list().unwrap().len(), 1);
+    // What has ended meanwhile, and what is of a process that has exited, does not come back.
+    forgotten();
+    assert_eq!(second.ask(NodesQuestion::Tunnel(false)), NodesAnswer::Noted);
+    house.service.tick(later(3));
+    let left: Vec<_> = tunnels().iter().map(|open| open.node).collect();
+    assert_eq!(left, [house.node("db1").id]);
+    let exited = house.service.forget(1).unwrap();
+    house.service.end_tunnels(exited);
+    house.service.tick(later(5));
+    assert!(tunnels().is_empty());
 }

@@ -8,7 +8,7 @@ use crate::model::{DataDir, Label, NodeId, TunnelRule};
 use crate::state::testing::{NOW, on_both, on_both_places};
 use crate::state::{
     Heartbeat, JoinedNode, Joining, NODE_OFFLINE_AFTER, NodeCertificate, NodeChange, NodeCounts,
-    NodeLock, ProxyRow, State, StateError, records,
+    NodeLock, OpenTunnel, ProxyRow, State, StateError, records,
 };
 use crate::sys::clock::Clock;
 
@@ -355,6 +355,20 @@ fn the_newest_tunnel_of_a_node_is_used_and_then_the_one_before_it() {
         assert_eq!(used().unwrap().generation, newer);
         nodes.close_tunnel(db.id, newer).unwrap();
         assert_eq!(used().unwrap().generation, older);
+        // One that others have taken for ended comes back in its place.
+        nodes.restore_tunnel(&tunnel).unwrap();
+        nodes.restore_tunnel(&tunnel).unwrap();
+        assert_eq!(used(), Some(tunnel));
+        assert_eq!(generations(), [newer, older, others]);
+        nodes
+            .restore_tunnel(&OpenTunnel {
+                node: NodeId::new(),
+                generation: newer + 1_000,
+                ..tunnel
+            })
+            .unwrap();
+        assert_eq!(generations().len(), 3, "that node is not there");
+        nodes.close_tunnel(db.id, newer).unwrap();
         nodes.close_tunnels_of(here).unwrap();
         assert_eq!((used(), generations()), (None, Vec::new()));
         let nobody = nodes.open_tunnel(NodeId::new(), here, NOW).unwrap_err();
