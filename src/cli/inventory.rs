@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::{Exit, Failure, ui};
 use crate::config::Config;
 use crate::model::{NodeId, TunnelRule, chain};
-use crate::nodes::{Inventory, Node};
+use crate::nodes::{Inventory, NameClash, Node};
 use crate::state::{JoinedNode, OpenTunnel, ProxyRow, State, StateError};
 use crate::sys::clock::Clock;
 
@@ -110,13 +110,27 @@ impl HostList {
     /// # Errors
     /// As [`Inventory::new`].
     pub(crate) fn inventory(&self, config: &Config) -> Result<Inventory, Failure> {
+        // Clashes of names are the proxy's to tell, and `serve --check`'s.
+        let (inventory, _clashes) = self.merged(config)?;
+        Ok(inventory)
+    }
+
+    /// The names of hosts that have joined, which the configuration has for other hosts: these count.
+    ///
+    /// # Errors
+    /// As [`Inventory::new`].
+    pub(crate) fn clashes(&self, config: &Config) -> Result<Vec<NameClash>, Failure> {
+        let (_inventory, mut clashes) = self.merged(config)?;
+        clashes.retain(|clash| clash.is_listed);
+        Ok(clashes)
+    }
+
+    fn merged(&self, config: &Config) -> Result<(Inventory, Vec<NameClash>), Failure> {
         let listed = Inventory::new(config.cluster_name.clone(), self.listed.clone());
         let listed = listed.map_err(|error| {
             Failure::new(Exit::Configuration, "cannot make the inventory").because(error)
         })?;
-        // Clashes of names are the proxy's to tell, and `serve --check`'s.
-        let (inventory, _clashes) = listed.with_joined(self.joined.iter().map(as_node));
-        Ok(inventory)
+        Ok(listed.with_joined(self.joined.iter().map(as_node)))
     }
 
     /// The hosts that are dialled at an address: not those behind tunnels, and none that is locked.

@@ -35,8 +35,9 @@ pub(super) fn rehearse(config: &Config) -> Result<(), Failure> {
     })
 }
 
-/// Looks for names that the configuration and the state both have, of users and of hosts: it would not be
-/// clear which of the two is meant.
+/// Looks for names that the configuration and the state both have, of users and of hosts: people may mean the
+/// other one. Of a host, each of its names is looked at, and the DNS name that a host of the configuration is
+/// dialled by.
 ///
 /// # Errors
 /// All of them, or why the state cannot be read.
@@ -49,9 +50,9 @@ pub(super) fn names_in_both(config: &Config) -> Result<(), Failure> {
     let users = users_in_both(config, &state).map_err(cannot)?;
     let hosts = HostList::of(config, &state).map_err(cannot)?;
     let file = text::path(Path::new(&config.file));
-    let nodes = hosts.names_in_both().into_iter();
+    let nodes = hosts.clashes(config)?.into_iter();
     let nodes: Vec<String> = nodes
-        .map(|name| format!("{file}: nodes: {name} has joined too, and is in the state"))
+        .map(|clash| format!("{file}: nodes: {clash}"))
         .collect();
     let all = [users.clone(), nodes.clone()].concat();
     if all.is_empty() {
@@ -66,8 +67,8 @@ pub(super) fn names_in_both(config: &Config) -> Result<(), Failure> {
     }
     if !nodes.is_empty() {
         failure = failure.hint(
-            "a host is in the configuration or has joined: remove its line, or remove it from the \
-             state with `rproxy nodes rm NAME`",
+            "a host is in the configuration or has joined: remove its line, or give it another name \
+             there, or remove the one that has joined with `rproxy nodes rm NAME`",
         );
     }
     Err(failure)

@@ -356,7 +356,11 @@ fn a_name_in_the_configuration_and_in_the_state_is_named() {
     assert_eq!(failure.exit(), Exit::Configuration);
     let told = failure.to_string();
     assert!(
-        told.contains("r.yaml: nodes: web1 has joined too"),
+        told.contains("r.yaml: nodes: the name web1 of the host "),
+        "{told}"
+    );
+    assert!(
+        told.contains("is taken by web1, a node of the configuration; the host is not reached"),
         "{told}"
     );
     assert!(told.contains("rproxy nodes rm NAME"), "{told}");
@@ -371,4 +375,26 @@ fn a_name_in_the_configuration_and_in_the_state_is_named() {
     // The host that has joined can be removed all the same.
     assert_eq!(fixture.ok(&["rm", "web1"]), "Removed web1\n");
     preconditions::names_in_both(config).unwrap();
+}
+
+/// A host that joined before the configuration had the name.
+#[test]
+fn a_dns_name_of_the_configuration_that_has_joined_is_named_with_what_counts() {
+    let fixture =
+        HostsFixture::of("cluster_name: example.com\nnodes: [{ name: db1, addr: db1.internal }]\n");
+    let names = vec!["app".to_owned(), "db1.internal".to_owned()];
+    fixture.join(&JoinedNode {
+        names,
+        ..node("app", &[])
+    });
+    let failure = preconditions::names_in_both(&fixture.context.config).unwrap_err();
+    let told = failure.to_string();
+    assert!(
+        told.contains("the name db1.internal of the host "),
+        "{told}"
+    );
+    assert!(
+        told.contains("taken by db1, a node of the configuration; the host is reached as app"),
+        "{told}"
+    );
 }

@@ -230,7 +230,7 @@ fn a_host_that_has_joined_is_known_to_every_command() {
     assert_eq!(checked.status.code(), Some(78));
     let problem = told(&checked.stderr);
     assert!(
-        problem.contains("nodes.yaml: nodes: web1 has joined too"),
+        problem.contains("nodes.yaml: nodes: the name web1 of the host "),
         "{problem}"
     );
     assert!(problem.contains("rproxy nodes rm NAME"), "{problem}");
