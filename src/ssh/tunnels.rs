@@ -87,17 +87,36 @@ impl TunnelTable {
     }
 }
 
+/// How long a stream to a node is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TunnelPatience {
+    /// No longer than until then.
+    pub(crate) deadline: Instant,
+    /// Whether a tunnel is waited for that is not open.
+    pub(crate) awaits_tunnel: bool,
+}
+
+/// A tunnel is waited for until then.
+impl From<Instant> for TunnelPatience {
+    fn from(deadline: Instant) -> Self {
+        Self {
+            deadline,
+            awaits_tunnel: true,
+        }
+    }
+}
+
 /// An answer that takes a while.
 pub(crate) type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The tunnels that nodes keep open to other proxies.
 pub(crate) trait OtherTunnels: fmt::Debug + Send + Sync {
-    /// Opens a stream to the sshd of a node through its tunnel elsewhere, and waits for one until the deadline.
-    /// Cancel-safe. The error is [`TunnelError::None`] if the node has no tunnel anywhere.
+    /// Opens a stream to the sshd of a node through its tunnel elsewhere, and may wait for a tunnel. Cancel-safe.
+    /// The error is [`TunnelError::None`] if the node has no tunnel anywhere.
     fn dial(
         &self,
         node: NodeId,
-        deadline: Instant,
+        patience: TunnelPatience,
     ) -> Later<'_, Result<ChannelStream, TunnelError>>;
 
     /// Whether the node has a tunnel elsewhere, as far as that is known.
@@ -155,33 +174,57 @@ impl Tunnels {
         self.others.is_some()
     }
 
-    /// Opens a stream to the sshd of a node through its newest tunnel, at this proxy or at another one, and
-    /// waits for a tunnel if it has none. Cancel-safe.
+    /// Opens a stream to the sshd of a node through its newest tunnel, at this proxy or at another one. With
+    /// a deadline alone, a tunnel is waited for if there is none. Cancel-safe.
     ///
     /// # Errors
-    /// [`LegError::Tunnel`]: there was no tunnel until the deadline, or it has opened no stream.
+    /// [`LegError::Tunnel`]: there was no tunnel, or it has opened no stream.
     pub(crate) async fn dial(
         &self,
         node: NodeId,
-        deadline: Instant,
+        patience: impl Into<TunnelPatience>,
     ) -> Result<ChannelStream, LegError> {
-        let Some(others) = &self.others else {
-            return self.dial_here(node, deadline).await;
-        };
+        let patience = patience.into();
+        let deadline = patience.deadline;
+        let mut failure = TunnelError::None;
         if self.is_open(node) {
             match self.dial_here(node, deadline).await {
                 // The node may have a newer tunnel elsewhere.
-                Err(LegError::Tunnel(TunnelError::Silent | TunnelError::None)) => {}
+                Err(LegError::Tunnel(error @ (TunnelError::Silent | TunnelError::None)))
+                    if self.others.is_some() =>
+                {
+                    failure = error;
+                }
                 dialled => return dialled,
             }
         }
+        match (&self.others, patience.awaits_tunnel) {
+            (None, true) => self.dial_here(node, deadline).await,
+            (None, false) => Err(failure.into()),
+            (Some(others), true) => self.dial_anywhere(others.as_ref(), node, deadline).await,
+            (Some(others), false) => match others.dial(node, patience).await {
+                Err(TunnelError::None) => Err(failure.into()),
+                dialled => Ok(dialled?),
+            },
+        }
+    }
+
+    /// Opens a stream through the first tunnel that does, here or elsewhere.
+    async fn dial_anywhere(
+        &self,
+        others: &dyn OtherTunnels,
+        node: NodeId,
+        deadline: Instant,
+    ) -> Result<ChannelStream, LegError> {
         let here = self.dial_here(node, deadline);
-        let mut there = others.dial(node, deadline);
+        let mut there = others.dial(node, deadline.into());
         tokio::pin!(here);
         tokio::select! {
             biased;
             dialled = &mut there => match dialled {
                 Ok(stream) => Ok(stream),
+                // The node has a tunnel, and nothing is behind it.
+                Err(error @ TunnelError::Refused(_)) => Err(error.into()),
                 Err(error) => match here.await {
                     Err(LegError::Tunnel(TunnelError::None)) => {
                         Err(error.into())

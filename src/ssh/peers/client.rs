@@ -8,15 +8,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::directory::{PeerError, Peers, TERMS, TUNNEL, too_late, unreachable};
 use super::link::Link;
-use super::status::StreamStatus;
+use super::status::{MAX_REASON, StreamStatus};
 use crate::access::{Forbidden, may_dial};
 use crate::cert::PresentedKey;
 use crate::ipc::PeerProxy;
+use crate::model::text::Printable;
 use crate::model::{NodeId, UserName, chain};
 use crate::net;
 use crate::ssh::channel::ChannelStream;
@@ -56,25 +57,18 @@ pub(super) async fn open(
     link.endpoint
         .open_with(number, TUNNEL, data.into_bytes(), TERMS);
     let given_up = CancellationToken::new();
-    carry(
-        link,
-        opened,
-        (permit, given_up.clone()),
-        peer.address.clone(),
-    );
+    carry(link, opened, (permit, given_up.clone()), address.clone());
     // Whatever the other proxy does with the channel: without a stream, the connection is of no use.
     let gives_up = given_up.drop_guard();
     let until = deadline.min(Instant::now() + STREAM_TIMEOUT);
     let stream = async {
-        let refused = |why| PeerError::Refused(address.clone(), why);
         let answer = answer.await;
-        let mut stream = answer
-            .map_err(|_gone| unreachable(address, LegError::Closed))?
-            .map_err(refused)?;
+        let mut stream = answer.map_err(|_gone| unreachable(address, LegError::Closed))??;
         let status = StreamStatus::read(&mut stream).await;
         match status.map_err(|error| unreachable(address, error))? {
             StreamStatus::Open => Ok(stream),
-            StreamStatus::Failed(why) => Err(refused(why)),
+            StreamStatus::Failed(why) => Err(PeerError::Failed(address.clone(), why)),
+            StreamStatus::Refused(why) => Err(PeerError::Refused(address.clone(), why)),
         }
     };
     let stream = timeout_at(until, stream).await;
@@ -111,7 +105,7 @@ async fn connected(
     connected.unwrap_or_else(|_elapsed| Err(too_late(address, CONNECT_TIMEOUT)))
 }
 
-/// Dials the addresses of a proxy, in their order.
+/// Dials the addresses of a proxy, in their order. One that does not answer leaves time for the others.
 async fn connect(peers: &Peers, address: &str) -> Result<TcpStream, PeerError> {
     let no_address = || unreachable(address, "its address has no port");
     let (host, port) = address.rsplit_once(':').ok_or_else(no_address)?;
@@ -119,6 +113,7 @@ async fn connect(peers: &Peers, address: &str) -> Result<TcpStream, PeerError> {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let found = peers.0.resolver.resolve(host).await;
     let found = found.map_err(|error| unreachable(address, error))?;
+    let limit = CONNECT_TIMEOUT / u32::try_from(found.len().max(1)).unwrap_or(u32::MAX);
     let mut last: Box<dyn std::error::Error + Send + Sync> = LegError::Closed.into();
     for ip in found {
         if let Err(forbidden) = may_connect(peers.0.address.as_deref(), ip) {
@@ -126,9 +121,10 @@ async fn connect(peers: &Peers, address: &str) -> Result<TcpStream, PeerError> {
             continue;
         }
         // Hosts see no connection of this one, so it may come from any address.
-        match net::connect(SocketAddr::new(ip, port), None).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = LegError::from(error).into(),
+        match timeout(limit, net::connect(SocketAddr::new(ip, port), None)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => last = LegError::from(error).into(),
+            Err(_elapsed) => last = LegError::Timeout(limit).into(),
         }
     }
     Err(unreachable(address, last))
@@ -211,21 +207,23 @@ async fn authenticate(
 /// Carries the channel on a task of its own until one side is done with it, or nobody waits for it any more.
 fn carry(
     mut link: Link<TcpStream>,
-    opened: oneshot::Sender<Result<ChannelStream, String>>,
+    opened: oneshot::Sender<Result<ChannelStream, PeerError>>,
     (permit, given_up): (OwnedSemaphorePermit, CancellationToken),
     address: String,
 ) {
     let mut services = ClientServices {
         opened: Some(opened),
+        address,
     };
     tokio::spawn(async move {
         let ended = tokio::select! {
             ended = link.run(&mut services) => ended,
             () = given_up.cancelled() => Ok(()),
         };
-        if let Err(error) = &ended {
-            let error = chain(error);
-            tracing::warn!(%error, proxy = %address, "the connection to the proxy of a host's tunnel ended");
+        if let Err(error) = ended {
+            let (cause, proxy) = (chain(&error), &services.address);
+            tracing::warn!(error = %cause, %proxy, "the connection to the proxy of a host's tunnel ended");
+            services.answer(Err(unreachable(proxy, error)));
         }
         let leg = link.hang_up();
         leg.disconnect(DisconnectReason::ByApplication, DONE).await;
@@ -248,10 +246,12 @@ impl Peers {
         let data = Head::of_data().string(id).into_bytes();
         link.endpoint.open_with(0, kind, data, TERMS);
         let (opened, answer) = oneshot::channel();
-        let opened = Some(opened);
-        let mut services = ClientServices { opened };
+        let mut services = ClientServices {
+            opened: Some(opened),
+            address: peer.address.clone(),
+        };
         let _ended = link.run(&mut services).await;
-        answer.await.unwrap()
+        answer.await.unwrap().map_err(|error| chain(&error))
     }
 }
 
@@ -259,7 +259,19 @@ impl Peers {
 #[derive(Debug)]
 struct ClientServices {
     /// Who waits for the channel.
-    opened: Option<oneshot::Sender<Result<ChannelStream, String>>>,
+    opened: Option<oneshot::Sender<Result<ChannelStream, PeerError>>>,
+    /// The address of that proxy.
+    address: String,
+}
+
+impl ClientServices {
+    /// Tells who waits, once.
+    fn answer(&mut self, answer: Result<ChannelStream, PeerError>) {
+        if let Some(opened) = self.opened.take() {
+            // Nobody may wait any more: then the channel is closed.
+            let _gone = opened.send(answer);
+        }
+    }
 }
 
 impl Services for ClientServices {
@@ -282,17 +294,13 @@ impl Services for ClientServices {
     }
 
     fn on_opened(&mut self, _number: u32, stream: ChannelStream) {
-        if let Some(opened) = self.opened.take() {
-            // Nobody may wait any more: then the channel is closed.
-            let _closed = opened.send(Ok(stream));
-        }
+        self.answer(Ok(stream));
     }
 
     fn on_not_opened(&mut self, _number: u32, text: &Bytes) {
-        if let Some(opened) = self.opened.take() {
-            let why = String::from_utf8_lossy(text).into_owned();
-            let _gone = opened.send(Err(why));
-        }
+        let why = String::from_utf8_lossy(text);
+        let why = Printable(&why).within(MAX_REASON);
+        self.answer(Err(PeerError::Failed(self.address.clone(), why)));
     }
 }
 

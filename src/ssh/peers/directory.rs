@@ -70,8 +70,11 @@ pub(crate) enum PeerError {
     /// It does not accept this proxy.
     #[error("the proxy {0} does not accept this proxy: it finds no announcement of it")]
     Unwelcome(String),
-    /// It says why it gives no stream.
-    #[error("the proxy {0}, where the host's tunnel was, says: {1}")]
+    /// It says why it gives no stream. The tunnel may be back soon, there or elsewhere.
+    #[error("the proxy {0}, where the host's tunnel should be, says: {1}")]
+    Failed(String, String),
+    /// The host's tunnel is there, and the host's ssh has refused the stream, with this text.
+    #[error("the proxy {0}, where the host's tunnel is, says that the host's ssh has refused: {1}")]
     Refused(String, String),
 }
 

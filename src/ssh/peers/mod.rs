@@ -30,31 +30,33 @@ pub(crate) use server::{ProvedPeer, serve};
 use directory::PeerError;
 
 use super::channel::ChannelStream;
-use super::tunnels::{Later, OtherTunnels, TunnelError};
+use super::tunnels::{Later, OtherTunnels, TunnelError, TunnelPatience};
 use crate::model::{NodeId, chain};
 
 /// How often it is asked again where a node is that was nowhere.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long to wait for the answer whether a node is elsewhere, if it has an address too.
-const PATIENCE: Duration = Duration::from_secs(2);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Peers {
-    /// Opens a stream to the sshd of a node through its tunnel at another proxy, and waits until there is
+    /// Opens a stream to the sshd of a node through its tunnel at another proxy, and may wait until there is
     /// one. Cancel-safe.
     ///
     /// # Errors
-    /// What has stood in the way last, at the deadline.
+    /// What has stood in the way last: at the deadline, or at once if it does not pass by waiting.
     async fn dial_until(
         &self,
         node: NodeId,
-        deadline: Instant,
+        patience: TunnelPatience,
     ) -> Result<ChannelStream, PeerError> {
+        let deadline = patience.deadline;
         loop {
             let failure = match self.dial_once(node, deadline).await {
                 Ok(stream) => return Ok(stream),
                 Err(failure) => failure,
             };
-            if Instant::now() + LOOK >= deadline {
+            let is_final = matches!(failure, PeerError::Refused(..)) || !patience.awaits_tunnel;
+            if is_final || Instant::now() + LOOK >= deadline {
                 return Err(failure);
             }
             tokio::time::sleep(LOOK).await;
@@ -73,12 +75,15 @@ impl OtherTunnels for Peers {
     fn dial(
         &self,
         node: NodeId,
-        deadline: Instant,
+        patience: TunnelPatience,
     ) -> Later<'_, Result<ChannelStream, TunnelError>> {
         Box::pin(async move {
-            let dialled = self.dial_until(node, deadline).await;
+            let dialled = self.dial_until(node, patience).await;
             dialled.map_err(|error| match error {
                 PeerError::Nowhere => TunnelError::None,
+                PeerError::Refused(proxy, why) => {
+                    TunnelError::Refused(format!("{why} (its tunnel is at the proxy {proxy})"))
+                }
                 error => TunnelError::Elsewhere(chain(&error)),
             })
         })
@@ -86,7 +91,7 @@ impl OtherTunnels for Peers {
 
     fn has(&self, node: NodeId) -> Later<'_, bool> {
         Box::pin(async move {
-            let found = tokio::time::timeout(PATIENCE, self.find(node)).await;
+            let found = tokio::time::timeout(ANSWER_TIMEOUT, self.find(node)).await;
             matches!(found, Ok(Ok(Some(_))))
         })
     }

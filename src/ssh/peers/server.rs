@@ -28,7 +28,7 @@ use crate::ssh::tunnels::{OPEN_TIMEOUT, TunnelError, Tunnels};
 use crate::wire::DisconnectReason;
 use crate::wire::connection::{Breach, Fields, KEEP_ALIVE, OpenFailure};
 
-/// What is refused and audited before the connection ends.
+/// What is refused before the connection ends.
 const MAX_REFUSED: u32 = 16;
 /// Longest text of a node's id, in bytes.
 const MAX_ID: usize = 64;
@@ -137,11 +137,16 @@ struct PeerFront {
 }
 
 impl PeerFront {
-    fn audit_refused(&mut self, what: RefusedKind, name: &str) -> Result<(), Breach> {
+    fn count_refused(&mut self) -> Result<(), Breach> {
         self.refused += 1;
-        if self.refused > MAX_REFUSED {
-            return Err(Breach::TooMuchRefused);
+        match self.refused > MAX_REFUSED {
+            true => Err(Breach::TooMuchRefused),
+            false => Ok(()),
         }
+    }
+
+    fn audit_refused(&mut self, what: RefusedKind, name: &str) -> Result<(), Breach> {
+        self.count_refused()?;
         let not_passed = NotPassed {
             what,
             from: "client",
@@ -180,6 +185,7 @@ async fn lead(mut stream: ChannelStream, tunnels: &Tunnels, node: NodeId) {
     };
     let status = match &dialled {
         Ok(_) => StreamStatus::Open,
+        Err(LegError::Tunnel(TunnelError::Refused(why))) => StreamStatus::Refused(why.clone()),
         Err(error) => StreamStatus::Failed(error.to_string()),
     };
     if let (Ok(()), Ok(mut host)) = (status.write(&mut stream).await, dialled) {
@@ -210,6 +216,7 @@ impl Services for PeerFront {
         let permit = Arc::clone(&self.peers.0.coming_in).try_acquire_owned();
         let permit = permit.ok().filter(|_| request.channels_of_peer() == 0);
         let Some(permit) = permit else {
+            self.count_refused()?;
             let text = "as many streams come from other proxies as may";
             return Ok(request.refuse(OpenFailure::ResourceShortage, text));
         };

@@ -8,15 +8,17 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use crate::model::text::Printable;
 
 /// Longest reason, in bytes.
-const MAX_REASON: usize = 400;
+pub(super) const MAX_REASON: usize = 400;
 
 /// What the line says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum StreamStatus {
     /// The bytes of the host follow.
     Open,
-    /// Nothing follows, for this reason.
+    /// Nothing follows, for this reason: there is no tunnel of the host, or it opens no stream.
     Failed(String),
+    /// Nothing follows: the host's ssh has refused the stream, with this text.
+    Refused(String),
 }
 
 impl StreamStatus {
@@ -28,6 +30,7 @@ impl StreamStatus {
         let line = match self {
             Self::Open => "+\n".to_owned(),
             Self::Failed(why) => format!("-{}\n", Printable(why).within(MAX_REASON)),
+            Self::Refused(why) => format!("!{}\n", Printable(why).within(MAX_REASON)),
         };
         stream.write_all(line.as_bytes()).await?;
         stream.flush().await
@@ -48,9 +51,13 @@ impl StreamStatus {
         }
         match line.split_first() {
             Some((b'+', [])) => Ok(Self::Open),
-            Some((b'-', why)) => {
+            Some((kind @ (b'-' | b'!'), why)) => {
                 let why = String::from_utf8_lossy(why);
-                Ok(Self::Failed(Printable(&why).within(MAX_REASON)))
+                let why = Printable(&why).within(MAX_REASON);
+                Ok(match kind {
+                    b'!' => Self::Refused(why),
+                    _ => Self::Failed(why),
+                })
             }
             _ => Err(io::ErrorKind::InvalidData.into()),
         }
@@ -66,6 +73,7 @@ mod tests {
         for status in [
             StreamStatus::Open,
             StreamStatus::Failed("the host's tunnel has ended".to_owned()),
+            StreamStatus::Refused("Connection refused".to_owned()),
         ] {
             let mut bytes = Vec::new();
             status.write(&mut bytes).await.unwrap();

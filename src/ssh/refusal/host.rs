@@ -32,6 +32,14 @@ pub(crate) fn unreachable(route: &Route, error: &dyn Error) -> Refusal {
     })
 }
 
+/// The same for a host that has an address too: before that, its tunnel has failed.
+pub(crate) fn neither_way(route: &Route, tunnel: &dyn Error, error: &dyn Error) -> Refusal {
+    let mut refusal = unreachable(route, error);
+    let before = format!(" (before that, through its tunnel: {tunnel})");
+    refusal.message.push_str(&before);
+    refusal
+}
+
 /// The host is reached through its tunnel only, and has had none open for this long.
 pub(crate) fn no_tunnel(route: &Route, waited: Duration) -> Refusal {
     let host = &route.target.host;

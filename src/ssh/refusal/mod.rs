@@ -32,7 +32,7 @@ pub(crate) use client::{
     nothing_asked_for, plain_key, revoked_person, revoked_user, sign_in_ended, unusable_key,
 };
 pub(crate) use host::{
-    bad_host_key, host_lost, malformed_host_key, name_lost, no_server, no_tunnel,
+    bad_host_key, host_lost, malformed_host_key, name_lost, neither_way, no_server, no_tunnel,
     nothing_in_common, other_node, revoked_host, short_host_key, unreachable,
 };
 pub(crate) use host_login::{

@@ -212,7 +212,12 @@ impl Router {
             Some(_) => self.is_vouched_for(&route.host),
         };
         let addresses = nodes::addresses(&route.host, route.port, is_listed, &self.resolver).await;
-        let addresses = addresses.map_err(|error| refusal::unknown_node(&route.target, error))?;
+        let addresses = match addresses {
+            Ok(addresses) => addresses,
+            // The tunnel does without.
+            Err(_) if tunnel.is_some() => Vec::new(),
+            Err(error) => return Err(refusal::unknown_node(&route.target, error)),
+        };
         let addresses = addresses.into_iter().map(HostAddress::from);
         Ok(tunnel.into_iter().chain(addresses).collect())
     }

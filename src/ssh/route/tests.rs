@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use tokio::time::Instant;
-
 use super::*;
 use crate::audit::AuditEvent;
 use crate::cert::testing::{CertSpec, ed25519};
 use crate::model::{NodeId, TunnelRule};
 use crate::ssh::channel::ChannelStream;
 use crate::ssh::testing::{CLIENT, DB1, SshFixture, app, origin};
-use crate::ssh::tunnels::{Later, OtherTunnels, TunnelError};
+use crate::ssh::tunnels::{Later, OtherTunnels, TunnelError, TunnelPatience};
 
 const NODES: &str = "
 roles:
@@ -191,21 +189,59 @@ async fn a_host_that_has_joined_is_reached_as_its_rule_says() {
     }
 }
 
-/// Other proxies, which have no tunnels.
+/// Where a node has its tunnel, as the other proxies say.
 #[derive(Debug)]
-struct OtherProxies;
+struct Elsewhere(Option<NodeId>);
 
-impl OtherTunnels for OtherProxies {
+impl OtherTunnels for Elsewhere {
     fn dial(
         &self,
         _node: NodeId,
-        _deadline: Instant,
+        _patience: TunnelPatience,
     ) -> Later<'_, Result<ChannelStream, TunnelError>> {
-        Box::pin(std::future::ready(Err(TunnelError::None)))
+        Box::pin(async { Err(TunnelError::None) })
     }
 
-    fn has(&self, _node: NodeId) -> Later<'_, bool> {
-        Box::pin(std::future::ready(false))
+    fn has(&self, node: NodeId) -> Later<'_, bool> {
+        Box::pin(async move { self.0 == Some(node) })
+    }
+}
+
+/// At whichever proxy it is. Then a name of the host that DNS does not know does no harm.
+#[tokio::test]
+async fn an_open_tunnel_of_a_host_comes_before_its_address() {
+    let mut proxy = SshFixture::new();
+    let node = app(TunnelRule::Allowed);
+    let id = node.id.unwrap();
+    let nameless = Node {
+        host: "app.invalid".to_owned(),
+        ..node.clone()
+    };
+    let direct = HostAddress::Tcp("10.0.0.8:22".parse().unwrap());
+    let through = HostAddress::Tunnel(id);
+    for (elsewhere, expected) in [
+        (Some(id), Some(through)),
+        (Some(NodeId::new()), None),
+        (None, None),
+    ] {
+        proxy.tunnels = Tunnels::with_others(Some(Arc::new(Elsewhere(elsewhere))));
+        let router = proxy.router();
+        proxy.join(vec![node.clone()]);
+        let permit = proxy.permit("app:22");
+        let addresses = router.addresses(permit.route()).await.unwrap();
+        let all: Vec<_> = expected.into_iter().chain([direct]).collect();
+        assert_eq!(addresses, all);
+        assert_eq!(
+            router.is_worth_dialling(permit.route(), through).await,
+            expected.is_some()
+        );
+        proxy.join(vec![nameless.clone()]);
+        let permit = proxy.permit("app:22");
+        let addresses = router.addresses(permit.route()).await;
+        match expected {
+            Some(through) => assert_eq!(addresses.unwrap(), [through]),
+            None => assert_eq!(addresses.unwrap_err().reason, "unknown-node"),
+        }
     }
 }
 
@@ -215,7 +251,7 @@ impl OtherTunnels for OtherProxies {
 async fn a_host_that_has_joined_does_not_lead_to_the_proxys_own_machine() {
     let alone = SshFixture::new();
     let mut shared = SshFixture::new();
-    shared.tunnels = Tunnels::with_others(Some(Arc::new(OtherProxies)));
+    shared.tunnels = Tunnels::with_others(Some(Arc::new(Elsewhere(None))));
     for (proxy, host, is_dialled) in [
         (&alone, "127.0.0.1", true),
         (&shared, "127.0.0.1", false),

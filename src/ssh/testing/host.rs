@@ -13,6 +13,7 @@ use crate::cert::PresentedKey;
 use crate::cert::testing::{CertSpec, ed25519};
 use crate::model::HostAddress;
 use crate::ssh::leg::{Leg, LegError, LegEvent};
+use crate::ssh::tunnels::TunnelPatience;
 use crate::ssh::upstream::Dial;
 use crate::wire::auth::{
     AuthLimits, Challenge, ForeignText, Methods, Prompt, ServerAuth, ServerAuthEvent,
@@ -69,7 +70,7 @@ impl Dial for MemoryDial {
     async fn dial(
         &self,
         address: HostAddress,
-        deadline: Instant,
+        patience: TunnelPatience,
     ) -> Result<DuplexStream, LegError> {
         let answer = {
             let mut script = self.0.lock().unwrap();
@@ -82,8 +83,8 @@ impl Dial for MemoryDial {
             Some(Dialled::Failed(error)) => Err(error),
             // Nothing comes back.
             None => {
-                let left = deadline - Instant::now();
-                tokio::time::sleep_until(deadline).await;
+                let left = patience.deadline - Instant::now();
+                tokio::time::sleep_until(patience.deadline).await;
                 Err(LegError::Timeout(left))
             }
         }

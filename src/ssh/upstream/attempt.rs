@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::dial::Dial;
 use super::hostkey::HostKeys;
-use crate::access::Route;
+use crate::access::{HostWay, Route};
 use crate::cert::VerifiedHost;
 use crate::metrics::{Metrics, Step};
 use crate::model::HostAddress;
@@ -17,6 +17,7 @@ use crate::ssh::identify::{NoServer, identified};
 use crate::ssh::leg::{Leg, LegError, LegEvent};
 use crate::ssh::refusal::Refusal;
 use crate::ssh::settings::CurrentSettings;
+use crate::ssh::tunnels::TunnelPatience;
 use crate::wire::{ClientConfig, DisconnectReason, Transport};
 
 /// Why an attempt failed.
@@ -30,6 +31,22 @@ pub(super) enum UpstreamFailure {
     Handshake(LegError),
     /// The key exchange succeeded, and the host is refused.
     Refused(Refusal),
+}
+
+/// How long an address may take to be dialled. A tunnel of a host that has an address too leaves time for
+/// that, and is not waited for.
+fn patience(
+    route: &Route,
+    address: HostAddress,
+    (now, deadline): (Instant, Instant),
+) -> TunnelPatience {
+    match (route.way, address) {
+        (HostWay::TunnelOrDirect(_), HostAddress::Tunnel(_)) => TunnelPatience {
+            deadline: now + deadline.saturating_duration_since(now) / 2,
+            awaits_tunnel: false,
+        },
+        _ => TunnelPatience::from(deadline),
+    }
 }
 
 /// What an attempt at a host's address needs.
@@ -74,7 +91,7 @@ impl<D: Dial> Attempts<D> {
         let began = Instant::now();
         let stream = self
             .dial
-            .dial(address, deadline)
+            .dial(address, patience(route, address, (began, deadline)))
             .await
             .map_err(UpstreamFailure::Dial)?;
         let dialled = Instant::now();

@@ -2,6 +2,7 @@
 //! that answers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -9,8 +10,9 @@ use super::attempt::{Attempts, UpstreamFailure};
 use super::dial::{Dial, HostDial};
 use super::established::Upstream;
 use super::retry::begin;
-use crate::access::{Permit, Route};
+use crate::access::{HostWay, Permit, Route};
 use crate::metrics::Metrics;
+use crate::model::HostAddress;
 use crate::net::{HandshakeQueue, QueueOwner};
 use crate::ssh::dial_plan::{self, DialPlan};
 use crate::ssh::expiry_warnings::HostExpiry;
@@ -81,7 +83,7 @@ impl<D: Dial> Dialler<D> {
         let config = self.client_config(route);
         self.router.learn(&settings).await;
         let mut left = settings.connect_timeout;
-        let mut last = LegError::Closed;
+        let mut failed: Vec<(HostAddress, LegError)> = Vec::new();
         for address in way.addresses.iter().copied() {
             if !self.router.is_worth_dialling(route, address).await {
                 continue;
@@ -118,7 +120,7 @@ impl<D: Dial> Dialler<D> {
                     // The names shown from memory belong to the host that was first in the list of
                     // addresses, and this is another host.
                     self.known.forget(address);
-                    last = error;
+                    failed.push((address, error));
                 }
                 Err(failure) => return Err(refused(route, failure)),
             }
@@ -127,12 +129,7 @@ impl<D: Dial> Dialler<D> {
                 break;
             }
         }
-        Err(match last {
-            LegError::Tunnel(TunnelError::None) => {
-                refusal::no_tunnel(route, settings.connect_timeout)
-            }
-            last => refusal::unreachable(route, &last),
-        })
+        Err(none_reached(route, failed, settings.connect_timeout))
     }
 
     /// The algorithms that the host is offered; more of them if its node has `legacy_algorithms`.
@@ -145,6 +142,26 @@ impl<D: Dial> Dialler<D> {
             }
             _ => Arc::clone(&self.config),
         }
+    }
+}
+
+/// The refusal after all addresses have failed so, in their order, within this time.
+fn none_reached(
+    route: &Route,
+    mut failed: Vec<(HostAddress, LegError)>,
+    limit: Duration,
+) -> Refusal {
+    // Only a tunnel that has ended meanwhile is not dialled at all.
+    let last = failed.pop().map(|(_, error)| error);
+    let last = last.unwrap_or(LegError::Tunnel(TunnelError::None));
+    let mut others = failed.iter();
+    let tunnel = others.find(|(address, _)| address.socket().is_none());
+    match (route.way, &last, tunnel) {
+        (HostWay::Tunnel(_), LegError::Tunnel(TunnelError::None), _) => {
+            refusal::no_tunnel(route, limit)
+        }
+        (_, last, Some((_, tunnel))) => refusal::neither_way(route, tunnel, last),
+        (_, last, None) => refusal::unreachable(route, last),
     }
 }
 
@@ -167,14 +184,12 @@ fn refused(route: &Route, failure: UpstreamFailure) -> Refusal {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::time::sleep;
 
     use super::*;
     use crate::cert::testing::ed25519;
-    use crate::model::{HostAddress, TunnelRule};
+    use crate::model::TunnelRule;
     use crate::ssh::leg::Leg;
     use crate::ssh::testing::host::{Dialled, MemoryDial, TestHost};
     use crate::ssh::testing::{
@@ -417,10 +432,37 @@ mod tests {
         let _guard = proxy.open_tunnel(id);
         dial.next(Dialled::Failed(TunnelError::Silent.into()));
         dial.next(Dialled::Refused);
-        dialler.connect(&permit, &way).await.unwrap_err();
+        let refused = dialler.connect(&permit, &way).await.unwrap_err();
+        let both = [
+            "Connection refused",
+            "through its tunnel: the host's ssh opened nothing",
+        ];
+        for failure in both.map(|text| text.to_lowercase()) {
+            let told = refused.message.to_lowercase();
+            assert!(told.contains(&failure), "{told}");
+        }
         let direct = HostAddress::Tcp("10.0.0.8:22".parse().unwrap());
         let dialled: Vec<_> = dial.dialled().into_iter().map(|(at, _)| at).collect();
         assert_eq!(dialled, [direct, HostAddress::Tunnel(id), direct]);
+    }
+
+    /// Whatever holds the tunnel up, half of the time is left for the address.
+    #[tokio::test(start_paused = true)]
+    async fn a_tunnel_that_says_nothing_leaves_time_for_the_address() {
+        let (proxy, dial) = (SshFixture::new(), MemoryDial::default());
+        let node = app(TunnelRule::Allowed);
+        let id = node.id.unwrap();
+        proxy.join(vec![node]);
+        let dialler = proxy.dialler(dial.clone());
+        let permit = proxy.permit("app:22");
+        let _guard = proxy.open_tunnel(id);
+        let way = dialler.find(&permit).await.unwrap();
+        let began = Instant::now();
+        let refused = dialler.connect(&permit, &way).await.unwrap_err();
+        assert_eq!(refused.reason, "unreachable");
+        assert_eq!(began.elapsed(), CONNECT_TIMEOUT);
+        let at: Vec<_> = dial.dialled().iter().map(|(_, at)| *at - began).collect();
+        assert_eq!(at, [Duration::ZERO, CONNECT_TIMEOUT / 2]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -18,7 +18,7 @@ use crate::net;
 use crate::ssh::channel::ChannelStream;
 use crate::ssh::leg::LegError;
 use crate::ssh::settings::CurrentSettings;
-use crate::ssh::tunnels::Tunnels;
+use crate::ssh::tunnels::{TunnelPatience, Tunnels};
 
 /// How long one address may take to accept a connection.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -32,7 +32,7 @@ pub(crate) trait Dial: std::fmt::Debug + Send + Sync + 'static {
     fn dial(
         &self,
         address: HostAddress,
-        deadline: Instant,
+        patience: TunnelPatience,
     ) -> impl Future<Output = Result<Self::Stream, LegError>> + Send;
 
     /// The address and port that the host's sshd sees as its client's; `None` if the proxy does not
@@ -58,10 +58,14 @@ impl HostDial {
 impl Dial for HostDial {
     type Stream = HostStream;
 
-    async fn dial(&self, address: HostAddress, deadline: Instant) -> Result<HostStream, LegError> {
+    async fn dial(
+        &self,
+        address: HostAddress,
+        patience: TunnelPatience,
+    ) -> Result<HostStream, LegError> {
         match address {
             HostAddress::Tcp(address) => {
-                let deadline = deadline.min(Instant::now() + DIAL_TIMEOUT);
+                let deadline = patience.deadline.min(Instant::now() + DIAL_TIMEOUT);
                 let settings = self.settings.now();
                 let promised = settings.egress.as_ref();
                 let stream = timeout_at(deadline, net::connect(address, promised))
@@ -73,9 +77,9 @@ impl Dial for HostDial {
                 Ok(HostStream::Tcp(stream))
             }
             // A host that was restarted opens its tunnel soon: it is waited for as long as the whole way
-            // to the host may take.
+            // to the host may take, if there is no other way.
             HostAddress::Tunnel(node) => {
-                let stream = self.tunnels.dial(node, deadline).await?;
+                let stream = self.tunnels.dial(node, patience).await?;
                 Ok(HostStream::Tunnel(stream))
             }
         }

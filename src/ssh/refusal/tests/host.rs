@@ -62,6 +62,12 @@ pub(super) fn host_rows(permit: &LoginPermit) -> Vec<Expected> {
             "cannot reach db1.example.com (through its tunnel, or at db1:22): the connection was closed\ncheck that sshd and the tunnel run on db1.example.com: systemctl status rproxy-tunnel (docs/nodes.md)",
         ),
         row(
+            neither_way(&either, &TunnelError::Silent, &LegError::Closed),
+            Proxy,
+            "unreachable",
+            "cannot reach db1.example.com (through its tunnel, or at db1:22): the connection was closed (before that, through its tunnel: the host's ssh opened nothing within 10 seconds)\ncheck that sshd and the tunnel run on db1.example.com: systemctl status rproxy-tunnel (docs/nodes.md)",
+        ),
+        row(
             no_tunnel(&tunnelled, Duration::from_secs(30)),
             Proxy,
             "no-tunnel",
