@@ -19,7 +19,7 @@ use crate::ssh::compute::ComputeQueue;
 use crate::ssh::leg::{LegError, LegEvent};
 use crate::ssh::peers::Peers;
 use crate::ssh::testing::user::TestUser;
-use crate::ssh::tunnels::{TunnelGuard, TunnelOpener, Tunnels};
+use crate::ssh::tunnels::{TunnelError, TunnelGuard, TunnelOpener, TunnelPatience, Tunnels};
 use crate::wire::connection::{Head, Message, Name};
 use tests::{LIMITS, OuterFixture};
 
@@ -108,24 +108,75 @@ impl TestProxy {
 
     /// A node opens a tunnel here, whose sshd says everything twice.
     fn node(&self, node: NodeId) -> TunnelGuard {
+        self.node_with(node, || {
+            let wake = Arc::new(Notify::new());
+            let (stream, port) = channel(Arc::clone(&wake));
+            tokio::spawn(twice(port, wake));
+            Ok(stream)
+        })
+    }
+
+    /// A node opens a tunnel here, which answers so when a stream is asked for.
+    fn node_with(
+        &self,
+        node: NodeId,
+        answer: impl Fn() -> Result<ChannelStream, TunnelError> + Send + 'static,
+    ) -> TunnelGuard {
         let (opener, mut requests) = TunnelOpener::new();
         let guard = self.tunnels.open(node, opener);
         tokio::spawn(async move {
             while let Some(request) = requests.recv().await {
-                let wake = Arc::new(Notify::new());
-                let (stream, port) = channel(Arc::clone(&wake));
-                if request.send(Ok(stream)).is_ok() {
-                    tokio::spawn(twice(port, wake));
-                }
+                // Who has asked may wait no longer.
+                let _gone = request.send(answer());
             }
         });
         guard
     }
 
+    /// Dials, and waits for a tunnel that is not open.
     async fn dial(&self, node: NodeId, seconds: u64) -> Result<ChannelStream, String> {
-        let deadline = Instant::now() + Duration::from_secs(seconds);
-        let dialled = self.tunnels.dial(node, deadline).await;
+        self.dial_with(node, (seconds, true)).await
+    }
+
+    async fn dial_with(
+        &self,
+        node: NodeId,
+        (seconds, awaits_tunnel): (u64, bool),
+    ) -> Result<ChannelStream, String> {
+        let patience = TunnelPatience {
+            deadline: Instant::now() + Duration::from_secs(seconds),
+            awaits_tunnel,
+        };
+        let dialled = self.tunnels.dial(node, patience).await;
         dialled.map_err(|error| chain(&error))
+    }
+}
+
+/// A, whose clients ask for a node, and B, where the node has its tunnel.
+struct TwoProxies {
+    state: TestState,
+    a: TestProxy,
+    b: TestProxy,
+    node: NodeId,
+    _guard: TunnelGuard,
+}
+
+impl TwoProxies {
+    /// Both have announced themselves, and the state says where the tunnel is.
+    async fn start() -> Self {
+        let state = TestState::default();
+        let a = TestProxy::start(&state).await;
+        let b = TestProxy::start(&state).await;
+        let node = NodeId::new();
+        let _guard = b.node(node);
+        state.change(|known| known.places = vec![Some(b.peer.clone())]);
+        Self {
+            state,
+            a,
+            b,
+            node,
+            _guard,
+        }
     }
 }
 
@@ -152,14 +203,9 @@ async fn said(stream: &mut ChannelStream, text: &str) -> String {
 
 #[tokio::test]
 async fn a_stream_leads_through_the_tunnel_at_another_proxy() {
-    let state = TestState::default();
-    let (a, b) = (
-        TestProxy::start(&state).await,
-        TestProxy::start(&state).await,
-    );
-    let node = NodeId::new();
-    let _guard = b.node(node);
-    state.change(|known| known.places = vec![Some(b.peer.clone())]);
+    let TwoProxies {
+        a, b, node, _guard, ..
+    } = TwoProxies::start().await;
     let (mut first, mut second) = (
         a.dial(node, 20).await.unwrap(),
         a.dial(node, 20).await.unwrap(),
@@ -191,14 +237,10 @@ async fn a_stream_leads_through_the_tunnel_at_another_proxy() {
 
 #[tokio::test]
 async fn a_tunnel_of_its_own_comes_first() {
-    let state = TestState::default();
-    let (a, b) = (
-        TestProxy::start(&state).await,
-        TestProxy::start(&state).await,
-    );
-    let node = NodeId::new();
-    let (_here, _there) = (a.node(node), b.node(node));
-    state.change(|known| known.places = vec![Some(b.peer.clone())]);
+    let TwoProxies {
+        a, b, node, _guard, ..
+    } = TwoProxies::start().await;
+    let _here = a.node(node);
     let mut stream = a.dial(node, 20).await.unwrap();
     assert_eq!(said(&mut stream, "a").await, "aa");
     assert!(b.outer.proxy.audited().is_empty(), "nobody has asked there");
@@ -207,13 +249,13 @@ async fn a_tunnel_of_its_own_comes_first() {
 /// Whoever answers at the address has to have the announced key.
 #[tokio::test]
 async fn an_impostor_at_the_address_gets_nothing() {
-    let state = TestState::default();
-    let (a, b) = (
-        TestProxy::start(&state).await,
-        TestProxy::start(&state).await,
-    );
-    let node = NodeId::new();
-    let _guard = b.node(node);
+    let TwoProxies {
+        state,
+        a,
+        b,
+        node,
+        _guard,
+    } = TwoProxies::start().await;
     let other = PeerProxy {
         key: ed25519().public_key().clone(),
         ..b.peer.clone()
@@ -231,16 +273,15 @@ async fn an_impostor_at_the_address_gets_nothing() {
 
 #[tokio::test]
 async fn only_a_key_that_another_proxy_has_announced_is_accepted() {
-    let state = TestState::default();
-    let (a, b) = (
-        TestProxy::start(&state).await,
-        TestProxy::start(&state).await,
-    );
-    let node = NodeId::new();
-    let _guard = b.node(node);
+    let TwoProxies {
+        state,
+        a,
+        b,
+        node,
+        _guard,
+    } = TwoProxies::start().await;
     state.change(|known| {
         known.announced.retain(|one| *one == b.peer);
-        known.places = vec![Some(b.peer.clone())];
     });
     let error = a.dial(node, 3).await.unwrap_err();
     assert!(error.contains("does not accept this proxy"), "{error}");
@@ -254,12 +295,9 @@ async fn only_a_key_that_another_proxy_has_announced_is_accepted() {
 
 #[tokio::test]
 async fn a_node_that_is_nowhere_is_waited_for_until_the_deadline() {
-    let state = TestState::default();
-    let (a, b) = (
-        TestProxy::start(&state).await,
-        TestProxy::start(&state).await,
-    );
+    let TwoProxies { state, a, b, .. } = TwoProxies::start().await;
     let node = NodeId::new();
+    state.change(|known| known.places.clear());
     let error = a.dial(node, 2).await.unwrap_err();
     assert!(error.contains("no tunnel open"), "{error}");
     // The state says so, and the tunnel has ended meanwhile.
@@ -277,11 +315,7 @@ async fn a_node_that_is_nowhere_is_waited_for_until_the_deadline() {
 /// The tunnel moves to a third proxy while it is looked for.
 #[tokio::test]
 async fn a_node_is_found_where_it_has_gone() {
-    let state = TestState::default();
-    let (a, b) = (
-        TestProxy::start(&state).await,
-        TestProxy::start(&state).await,
-    );
+    let TwoProxies { state, a, b, .. } = TwoProxies::start().await;
     let c = TestProxy::start(&state).await;
     let node = NodeId::new();
     let _guard = c.node(node);
@@ -316,14 +350,9 @@ async fn timeout_soon<T>(future: impl Future<Output = T>) -> Option<T> {
 
 #[tokio::test]
 async fn a_stream_ends_with_the_other_proxy() {
-    let state = TestState::default();
-    let (a, b) = (
-        TestProxy::start(&state).await,
-        TestProxy::start(&state).await,
-    );
-    let node = NodeId::new();
-    let _guard = b.node(node);
-    state.change(|known| known.places = vec![Some(b.peer.clone())]);
+    let TwoProxies {
+        a, b, node, _guard, ..
+    } = TwoProxies::start().await;
     let mut stream = a.dial(node, 20).await.unwrap();
     assert_eq!(said(&mut stream, "x").await, "xx");
     b.outer.shut_down();
@@ -335,11 +364,7 @@ async fn a_stream_ends_with_the_other_proxy() {
 /// A proxy whose worker was taken over asks for more than streams to nodes.
 #[tokio::test]
 async fn another_proxy_is_served_nothing_but_streams_to_nodes() {
-    let state = TestState::default();
-    let (a, b) = (
-        TestProxy::start(&state).await,
-        TestProxy::start(&state).await,
-    );
+    let TwoProxies { a, b, .. } = TwoProxies::start().await;
     for kind in [
         "session",
         "direct-tcpip",
@@ -437,5 +462,44 @@ async fn a_proxy_that_does_not_answer_is_given_up() {
         state.change(|known| known.places = vec![Some(place.clone())]);
         let error = a.dial(NodeId::new(), 2).await.unwrap_err();
         assert!(error.contains("cannot be reached"), "{error}");
+    }
+}
+
+/// It has no sshd behind its tunnel: that is told at once, and which way was taken.
+#[tokio::test]
+async fn what_the_ssh_of_the_host_says_at_another_proxy_is_told_at_once() {
+    let TwoProxies { a, b, node, .. } = TwoProxies::start().await;
+    let _newer = b.node_with(node, || {
+        Err(TunnelError::Refused("Connection refused".to_owned()))
+    });
+    let error = a.dial(node, 3_600).await.unwrap_err();
+    let address = &b.peer.address;
+    assert_eq!(
+        error,
+        format!(
+            "the host's ssh could not connect to its sshd: Connection refused (its tunnel is at the proxy {address})"
+        )
+    );
+}
+
+/// A host that has an address too is dialled there.
+#[tokio::test]
+async fn a_tunnel_is_not_waited_for_where_there_is_another_way() {
+    let TwoProxies { state, a, b, .. } = TwoProxies::start().await;
+    let nowhere = PeerProxy {
+        address: "127.0.0.1:1".to_owned(),
+        ..b.peer.clone()
+    };
+    for (place, told) in [
+        (None, "the host has no tunnel open"),
+        (Some(b.peer.clone()), "says: the host has no tunnel open"),
+        (Some(nowhere), "cannot be reached"),
+    ] {
+        state.change(|known| known.places = vec![place]);
+        let error = a
+            .dial_with(NodeId::new(), (3_600, false))
+            .await
+            .unwrap_err();
+        assert!(error.contains(told), "{error}");
     }
 }
