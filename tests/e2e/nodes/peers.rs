@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::tunnels::echoes;
@@ -15,6 +16,8 @@ use crate::support::{World, keys, postgres};
 
 /// The node, as users call it.
 const NODE: &str = "inner1";
+/// How long the way to a host may take.
+const CONNECT_TIMEOUT: &str = "20s";
 
 /// Two proxies, and a host that has joined. The client is at proxy A, and commands are about it.
 struct Proxies {
@@ -28,16 +31,24 @@ struct Proxies {
 }
 
 impl Proxies {
-    /// With the tunnel at B; `None` without PostgreSQL.
+    /// With the tunnel at B, and a host that is reached in no other way; `None` without PostgreSQL.
     fn start() -> Option<Self> {
+        Self::start_with("required")
+    }
+
+    /// The same with this rule for tunnels of the host.
+    fn start_with(rule: &str) -> Option<Self> {
         let url = postgres::database()?;
         let [a, b] = [free_port(), free_port()];
         let world = World::with()
             .settings(&postgres::section(&url))
+            .settings(&format!(
+                "upstream: {{ connect_timeout: {CONNECT_TIMEOUT} }}"
+            ))
             .port(b)
             .proxy_setting(&format!("peer_addr: 127.0.0.1:{b}"))
             .start();
-        let host = world.joined_host(NODE, &["--tunnel=required"]);
+        let host = world.joined_host(NODE, &[&format!("--tunnel={rule}")]);
         let tunnel = world.tunnel(&host);
         world.edit_configuration(|text| text.replace(&format!(":{b}"), &format!(":{a}")));
         let b = world.go_through_another_proxy();
@@ -81,6 +92,24 @@ impl Proxies {
         );
     }
 
+    /// Stops the worker of B where it is, until what is returned is dropped.
+    fn freeze_b(&self) -> Frozen {
+        let workers = self.b.workers();
+        let [worker] = workers[..] else {
+            panic!("{workers:?}");
+        };
+        let worker = i32::try_from(worker).ok().and_then(Pid::from_raw);
+        let frozen = Frozen(worker.expect("a process id"));
+        self.world.pause(frozen.0);
+        frozen
+    }
+
+    /// Where the last session at A has reached its host.
+    fn reached_at(&self) -> String {
+        let mut starts = Self::events(&self.data_of_a(), "session.start");
+        text(&starts.pop().expect("a session"), "host_addr").to_owned()
+    }
+
     /// A shell on the node, at its prompt.
     fn shell(&self) -> Terminal {
         let mut terminal = self
@@ -91,6 +120,16 @@ impl Proxies {
         terminal.type_in("PS1='rea''dy> '\r");
         terminal.expect("ready> ");
         terminal
+    }
+}
+
+/// A process that is stopped. It goes on when this is dropped, also by a test that fails.
+struct Frozen(Pid);
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        // The test may have killed it.
+        kill_process(self.0, Signal::CONT).unwrap_or_default();
     }
 }
 
@@ -193,4 +232,49 @@ fn a_proxy_that_dies_costs_no_session_at_the_other() {
     echoes(&mut session, b"after");
     session.finish().success();
     assert_eq!(world.run("inner2", "echo new").success().text(), "new\n");
+}
+
+/// Its kernel still accepts connections. Users read which leg has failed; who is connected goes on when it
+/// goes on.
+#[test]
+fn a_proxy_that_falls_silent_holds_no_new_session_up_for_long() {
+    let Some(proxies) = Proxies::start() else {
+        return;
+    };
+    let mut shell = proxies.shell();
+    let frozen = proxies.freeze_b();
+    shell.type_in("echo is $((40 + 2))\r");
+    let refused = proxies.world.run(NODE, "true");
+    assert_eq!(refused.code(), 255);
+    let b = &proxies.b.address;
+    let told = format!(
+        "the proxy {b}, where the host's tunnel is, cannot be reached: no answer within 10 seconds"
+    );
+    assert!(refused.stderr.contains(&told), "{}", refused.stderr);
+    drop(frozen);
+    shell.expect("is 42");
+    shell.type_in("exit\r");
+    assert_eq!(shell.finish().0, Some(0));
+    let outcome = proxies.world.run(NODE, "echo back");
+    assert_eq!((outcome.code(), outcome.text().as_str()), (0, "back\n"));
+}
+
+/// Its address, which is one of this machine, is dialled by no proxy that has others.
+#[test]
+fn a_host_that_may_have_a_tunnel_is_reached_through_it_wherever_it_is() {
+    let Some(mut proxies) = Proxies::start_with("allowed") else {
+        return;
+    };
+    let world = &proxies.world;
+    world.run(NODE, "true").success();
+    let through = proxies.reached_at();
+    assert!(through.starts_with("tunnel:"), "{through}");
+    proxies.b.kill();
+    assert_eq!(world.run(NODE, "true").code(), 255);
+    // It opens its tunnel at the proxy of the client.
+    proxies.tunnel = world.tunnel(&proxies.host);
+    world.eventually("the tunnel is open", || {
+        (world.run(NODE, "true").code() == 0).then_some(())
+    });
+    assert_eq!(proxies.reached_at(), through);
 }
