@@ -129,7 +129,6 @@ fn its_tunnel_leads_no_user_to_another_host() {
         let outcome = world.run("web2", "echo reached");
         assert_eq!(outcome.code(), 255, "{port}: {}", outcome.text());
         assert!(!outcome.text().contains("reached"), "{}", outcome.text());
-        assert!(!outcome.stderr.contains("220 mail"), "{}", outcome.stderr);
         drop(tunnel);
         world.eventually("the tunnel is closed", || {
             let node = world.listed_node("web2")?;
