@@ -180,7 +180,10 @@ impl JoiningHost {
             let new = all(word);
             let old = std::fs::read_to_string(&path).unwrap_or_default();
             if !new.is_empty() && new != old {
-                write(&path, &new);
+                // In one step, as the script does it: sshd reads it at each login.
+                let beside = path.with_extension("new");
+                write(&beside, &new);
+                std::fs::rename(beside, path).expect("a writable directory");
                 is_new = true;
             }
         }
