@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::debian::DebianHost;
 use crate::support::World;
+use crate::support::terminal::Terminal;
 
 fn a_fresh_debian_joins_and_leaves(suite: &str) {
     let world = World::new();
@@ -69,6 +70,29 @@ fn a_fresh_debian_joins_by_one_command() {
 #[test]
 fn a_host_with_the_newest_openssh_joins_by_one_command() {
     a_fresh_debian_joins_and_leaves("sid");
+}
+
+/// Whoever types the token, and changes their mind: it is not shown, and the terminal shows what comes after it.
+#[test]
+fn a_token_that_is_typed_is_not_shown() {
+    let world = World::new();
+    let Some(host) = DebianHost::new(&world.children, "bookworm") else {
+        return;
+    };
+    let fresh = host.etc();
+    let address = format!("127.0.0.1:{}", world.port());
+    let script = world.about_nodes(&["script", "--proxy", &address]);
+    host.write("/root/join.sh", &script);
+    let mut shell = host.command("sh");
+    shell.args(["-c", "trap : INT; sh /root/join.sh --yes; echo $?; stty -a"]);
+    let mut terminal = Terminal::start(&world.children, shell, 24, 80);
+    terminal.answer_hidden("Token: ", "rpt_typed");
+    terminal.type_in("\u{3}");
+    let (_, shown) = terminal.finish();
+    let shown = String::from_utf8_lossy(&shown).into_owned();
+    assert!(!shown.contains("rpt_typed"), "{shown}");
+    assert!(shown.contains("130") && shown.contains(" echo "), "{shown}");
+    assert_eq!(host.etc(), fresh);
 }
 
 /// A token that demands a tunnel: the script keeps it, and the proxy reaches the host by nothing else.
