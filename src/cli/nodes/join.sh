@@ -524,6 +524,8 @@ in_time() {
     exec 4<&- </dev/null
     watch 100 "$child" </dev/null >/dev/null 2>&1 &
     watcher=$!
+    # Shells keep a copy of the error output for it, which whoever has started this run may wait for.
+    echo "$child $watcher" >"$work/child"
     wait "$child"
     status=$?
     : >"$work/child"
