@@ -139,7 +139,10 @@ impl DebianHost {
 
     /// There is room again where [`Self::fill`] has left none.
     pub(crate) fn make_room(&self, directory: &str) {
-        self.shell(&format!("rm /{directory}/filler"));
+        const FREE: &str = "rm \"$0/filler\" && mount -o remount,size=64m \"$0\"";
+        let mut free = self.outside();
+        free.args(["sh", "-ec", FREE]);
+        keys::tool(free.arg(self.place.path().join(directory)));
     }
 
     /// Runs a line of a shell there, which has to succeed.
