@@ -163,7 +163,7 @@ make_work() {
             work=$place/rproxy.$$
         fi
         # A directory can be made where there is no room for files.
-        head -c 65536 /dev/zero 2>/dev/null >"$work/room" && break
+        head -c 1048576 /dev/zero 2>/dev/null >"$work/room" && break
         rm -rf "$work"
         work=''
     done
