@@ -222,6 +222,10 @@ fn a_proxy_that_dies_costs_no_session_at_the_other() {
     let world = &proxies.world;
     let host = world.joined_host("inner2", &["--tunnel=required"]);
     let _tunnel = world.tunnel(&host);
+    // The worker learns of a host that has joined a moment later.
+    world.eventually("the proxy knows the host", || {
+        (world.run("inner2", "true").code() == 0).then_some(())
+    });
     let mut session = world.ssh().args(["inner2", "cat"]).start();
     echoes(&mut session, b"before");
     proxies.b.kill();
