@@ -1,5 +1,5 @@
-//! Reads the report of a host: text, one `name value` in each line, until a line `end` or the end of the
-//! input.
+//! Reads the report of a host: text, one `name value` in each line, until a line `end`. One without that line
+//! was cut on its way, and is not used: what is missing in it would be taken for gone, as labels.
 //!
 //! Names that are unknown are ignored, so that a host may have a newer script than the proxy. Has no
 //! stream: bytes are passed in as they arrive.
@@ -44,6 +44,9 @@ pub enum ReportError {
     /// It begins with something else.
     #[error("its first line is not {HEADER:?}")]
     Header,
+    /// Its last line is missing.
+    #[error("its last line is not {END:?}: it has not come whole")]
+    Cut,
     /// There are more lines of this name than there may be.
     #[error("it has more than {1} lines {0:?}")]
     TooMany(&'static str, usize),
@@ -69,6 +72,7 @@ pub struct ReportReader {
     /// Bytes so far.
     length: usize,
     has_begun: bool,
+    has_ended: bool,
     read: HostReport,
 }
 
@@ -87,6 +91,7 @@ impl ReportReader {
             line: Zeroizing::new(Vec::with_capacity(MAX_LINE)),
             length: 0,
             has_begun: false,
+            has_ended: false,
             read: HostReport::default(),
         }
     }
@@ -125,6 +130,9 @@ impl ReportReader {
         if !self.has_begun {
             return Err(ReportError::Header);
         }
+        if !self.has_ended {
+            return Err(ReportError::Cut);
+        }
         let passed = serde_json::to_vec(&self.read.report);
         match passed {
             Ok(passed) if passed.len() <= MAX_PASSED => Ok(self.read),
@@ -149,6 +157,7 @@ impl ReportReader {
             };
         }
         if line == END.as_bytes() {
+            self.has_ended = true;
             return Ok(true);
         }
         let value = value.trim_ascii();
@@ -289,9 +298,18 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_the_input_ends_a_report_too() {
-        let cut = WHOLE.split_once("\nend").unwrap().0;
-        assert_eq!(read(cut), read(WHOLE));
+    fn a_report_that_was_cut_is_not_used() {
+        let (whole, _) = WHOLE.split_once("\nname ignored").unwrap();
+        assert_eq!(read(whole), read(WHOLE), "the end of the input ends a line");
+        let without_end = whole.len() - END.len();
+        assert_eq!(read(&whole[..without_end]), Err(ReportError::Cut));
+        for length in 0..whole.len() {
+            assert!(read(&whole[..length]).is_err(), "{length}");
+        }
+    }
+
+    #[test]
+    fn lines_end_as_they_do_on_any_system_and_may_have_no_value() {
         assert_eq!(read(WHOLE.replace('\n', "\r\n")), read(WHOLE));
         let empty = read(with("problem ")).unwrap().report;
         assert_eq!((empty.problem, empty.port), (None, 0));
@@ -364,6 +382,7 @@ mod tests {
                 bytes.push(b'\n');
                 bytes.extend(line);
             }
+            bytes.extend(b"\nend");
             let mut reader = ReportReader::new();
             let mut failed = None;
             for piece in bytes.chunks(size) {
