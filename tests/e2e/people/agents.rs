@@ -118,6 +118,9 @@ fn gpg_agent() {
             .env("GNUPGHOME", &home)
             .args(["--kill", "gpg-agent"]),
     );
+    // It is told to end, and removes its sockets then, whosever they are by that time.
+    let before = home.join("S.gpg-agent");
+    world.eventually("gpg's own agent ends", || (!before.exists()).then_some(()));
     // It goes to the background, in the process group of the shell.
     let script = format!(
         "{} --homedir {} --daemon --no-detach --enable-ssh-support; exec sleep 600",
