@@ -1,6 +1,8 @@
 //! A user at a terminal: a real PTY with a real client in it.
 
+use std::fs::File;
 use std::io::{Read, Write};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
@@ -13,6 +15,8 @@ use super::children::{Children, Running};
 
 /// How long the user waits for expected output.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// What no program writes.
+const LAST: &[u8] = b"\x1c the last of the output \x1c";
 
 /// A client that is running in a terminal.
 pub(crate) struct Terminal {
@@ -22,6 +26,8 @@ pub(crate) struct Terminal {
     /// How much of the screen's text has been searched.
     looked: usize,
     reader: Option<JoinHandle<()>>,
+    /// The side of the programs, so that they are not the last to close it.
+    held: Option<OwnedFd>,
 }
 
 #[derive(Debug, Default)]
@@ -41,6 +47,7 @@ impl Terminal {
         let name = format!("{command:?}");
         let (pty, pts) = pty_process::blocking::open().expect("a PTY");
         pty.resize(Size::new(rows, cols)).expect("a PTY has a size");
+        let held = pts.as_fd().try_clone_to_owned();
         let child = pty_process::blocking::Command::from(command)
             .spawn(pts)
             .unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
@@ -57,6 +64,7 @@ impl Terminal {
             screen,
             looked: 0,
             reader: Some(reader),
+            held: Some(held.expect("another descriptor")),
         }
     }
 
@@ -139,11 +147,36 @@ impl Terminal {
     /// Waits for the client's end; gives its exit code and all that the terminal showed.
     pub(crate) fn finish(mut self) -> (Option<i32>, Vec<u8>) {
         let status = self.running.wait();
+        self.read_all();
         if let Some(reader) = self.reader.take() {
             reader.join().expect("the reader does not panic");
         }
         let shown = self.screen.shown.lock().expect("the reader does not panic");
         (status.code(), shown.bytes.clone())
+    }
+}
+
+impl Terminal {
+    /// Waits until everything is shown that the client has written. Linux now and then loses what is written just
+    /// before the last program closes a PTY, if the other side reads at that moment.
+    fn read_all(&mut self) {
+        let Some(held) = self.held.take() else {
+            return;
+        };
+        let mut held = File::from(held);
+        held.write_all(LAST).expect("the terminal takes output");
+        let until = Instant::now() + PATIENCE;
+        let mut shown = self.screen.shown.lock().expect("the reader does not panic");
+        loop {
+            if let Some(at) = find(&shown.bytes, LAST) {
+                shown.bytes.drain(at..at + LAST.len());
+                return;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "the terminal does not show its output");
+            let changed = self.screen.changed.wait_timeout(shown, left);
+            shown = changed.expect("the reader does not panic").0;
+        }
     }
 }
 
