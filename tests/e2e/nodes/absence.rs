@@ -185,13 +185,7 @@ fn a_debian_that_was_off_for_60_days_and_a_rotation_comes_back() {
     };
     host.has_clock_of(&world);
     host.start_sshd(&world.children);
-    let address = format!("127.0.0.1:{}", world.port());
-    let script = world.about_nodes(&["script", "--proxy", &address]);
-    host.write("/root/join.sh", &script);
-    let token = world.node_token(&["--names=web1"]);
-    let join = ["sh", "/root/join.sh", "--yes", "--address=127.0.0.1"];
-    let (is_done, said) = host.run(&join, &format!("{token}\n"));
-    assert!(is_done, "{said}");
+    host.joins(&world, &["--names=web1"], &["--address=127.0.0.1"]);
     world.run("web1", "true").success();
     let before = world.listed_node("web1").expect("it has joined");
     let first = LastCertificate::of(&world, "web1");

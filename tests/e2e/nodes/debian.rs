@@ -176,6 +176,22 @@ impl DebianHost {
         (output.status.success(), said)
     }
 
+    /// Gets the script of the world's proxy, as `/root/join.sh`.
+    pub(crate) fn gets_script(&self, world: &World) {
+        let address = format!("127.0.0.1:{}", world.port());
+        let script = world.about_nodes(&["script", "--proxy", &address]);
+        self.write("/root/join.sh", &script);
+    }
+
+    /// Gets the script and joins by it, with these options and a new token of those.
+    pub(crate) fn joins(&self, world: &World, token: &[&str], options: &[&str]) {
+        self.gets_script(world);
+        let token = world.node_token(token);
+        let join = [&["sh", "/root/join.sh", "--yes"], options].concat();
+        let (is_done, said) = self.run(&join, &format!("{token}\n"));
+        assert!(is_done, "{said}");
+    }
+
     /// Every file in `/etc` with its mode, owner and content.
     pub(crate) fn etc(&self) -> String {
         self.shell(TREE)

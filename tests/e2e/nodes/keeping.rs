@@ -42,19 +42,8 @@ fn joined() -> Option<(World, DebianHost)> {
     let mut host = DebianHost::new(&world.children, "bookworm")?;
     host.has_clock_of(&world);
     host.start_sshd(&world.children);
-    let address = format!("127.0.0.1:{}", world.port());
-    let script = world.about_nodes(&["script", "--proxy", &address]);
-    host.write("/root/join.sh", &script);
-    let token = world.node_token(&["--names=db9"]);
-    let join = [
-        "sh",
-        "/root/join.sh",
-        "--yes",
-        "--address=127.0.0.1",
-        "--label=rack=r7",
-    ];
-    let (is_done, said) = host.run(&join, &format!("{token}\n"));
-    assert!(is_done, "{said}");
+    let options = ["--address=127.0.0.1", "--label=rack=r7"];
+    host.joins(&world, &["--names=db9"], &options);
     is_reached(&world);
     assert_eq!(host.shell(CHECK), "");
     Some((world, host))

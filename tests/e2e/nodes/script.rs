@@ -18,22 +18,8 @@ fn a_fresh_debian_joins_and_leaves(suite: &str) {
     };
     let fresh = host.etc();
     host.start_sshd(&world.children);
-    let address = format!("127.0.0.1:{}", world.port());
-    host.write(
-        "/root/join.sh",
-        &world.about_nodes(&["script", "--proxy", &address]),
-    );
-    let token = world.node_token(&["--names=db9", "--labels=env=prod"]);
-
-    let join = [
-        "sh",
-        "/root/join.sh",
-        "--yes",
-        "--address=127.0.0.1",
-        "--label=rack=r7",
-    ];
-    let (is_done, said) = host.run(&join, &format!("{token}\n"));
-    assert!(is_done, "{said}");
+    let options = ["--address=127.0.0.1", "--label=rack=r7"];
+    host.joins(&world, &["--names=db9", "--labels=env=prod"], &options);
     let version = world.run("db9", "cat /etc/debian_version").success().text();
     assert_eq!(version, host.shell("cat /etc/debian_version"));
     let node = world.eventually("the node is online", || {
@@ -80,9 +66,7 @@ fn a_token_that_is_typed_is_not_shown() {
         return;
     };
     let fresh = host.etc();
-    let address = format!("127.0.0.1:{}", world.port());
-    let script = world.about_nodes(&["script", "--proxy", &address]);
-    host.write("/root/join.sh", &script);
+    host.gets_script(&world);
     let mut shell = host.command("sh");
     shell.args(["-c", "trap : INT; sh /root/join.sh --yes; echo $?; stty -a"]);
     let mut terminal = Terminal::start(&world.children, shell, 24, 80);
@@ -104,14 +88,7 @@ fn a_host_behind_its_tunnel_is_reached() {
     };
     let fresh = host.etc();
     host.start_sshd(&world.children);
-    let address = format!("127.0.0.1:{}", world.port());
-    host.write(
-        "/root/join.sh",
-        &world.about_nodes(&["script", "--proxy", &address]),
-    );
-    let token = world.node_token(&["--names=db9", "--tunnel=required"]);
-    let (is_done, said) = host.run(&["sh", "/root/join.sh", "--yes"], &format!("{token}\n"));
-    assert!(is_done, "{said}");
+    host.joins(&world, &["--names=db9", "--tunnel=required"], &[]);
     assert!(
         host.shell("cat /etc/cron.d/rproxy")
             .contains("node.sh tunnel")
