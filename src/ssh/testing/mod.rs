@@ -163,6 +163,14 @@ impl SshFixture {
         });
     }
 
+    /// Lets [`app`] join; its id.
+    pub(crate) fn join_app(&self, tunnel: TunnelRule) -> NodeId {
+        let node = app(tunnel);
+        let id = node.id.unwrap();
+        self.join(vec![node]);
+        id
+    }
+
     /// The node opens a tunnel, which opens no stream.
     pub(crate) fn open_tunnel(&self, node: NodeId) -> TunnelGuard {
         self.tunnels.open(node, TunnelOpener::new().0)

@@ -192,9 +192,7 @@ mod tests {
     use crate::model::TunnelRule;
     use crate::ssh::leg::Leg;
     use crate::ssh::testing::host::{Dialled, MemoryDial, TestHost};
-    use crate::ssh::testing::{
-        CONNECT_TIMEOUT, DB1, MAX_STARTING, SshFixture, app, memory_channel,
-    };
+    use crate::ssh::testing::{CONNECT_TIMEOUT, DB1, MAX_STARTING, SshFixture, memory_channel};
     use crate::ssh::tunnels::TunnelOpener;
     use crate::wire::{ClientConfig, Transport};
 
@@ -356,9 +354,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_host_with_a_tunnel_only_is_waited_for_and_then_refused() {
         let proxy = SshFixture::new();
-        let node = app(TunnelRule::Required);
-        let id = node.id.unwrap();
-        proxy.join(vec![node]);
+        let id = proxy.join_app(TunnelRule::Required);
         let dial = HostDial::new(proxy.current_settings(), proxy.tunnels.clone());
         let dialler = Arc::new(proxy.dialler(dial));
         let permit = proxy.permit("app:22");
@@ -392,9 +388,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_host_whose_sshd_is_down_behind_its_tunnel_is_tried_again_if_it_has_answered() {
         let (proxy, dial) = (SshFixture::new(), MemoryDial::default());
-        let node = app(TunnelRule::Required);
-        let id = node.id.unwrap();
-        proxy.join(vec![node]);
+        let id = proxy.join_app(TunnelRule::Required);
         let dialler = proxy.dialler(dial.clone());
         let permit = proxy.permit("app:22");
         let names = vec!["app".to_owned()];
@@ -418,9 +412,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_host_that_may_have_a_tunnel_is_dialled_at_its_address_without_one() {
         let (proxy, dial) = (SshFixture::new(), MemoryDial::default());
-        let node = app(TunnelRule::Allowed);
-        let id = node.id.unwrap();
-        proxy.join(vec![node]);
+        let id = proxy.join_app(TunnelRule::Allowed);
         let dialler = proxy.dialler(dial.clone());
         let permit = proxy.permit("app:22");
         let guard = proxy.open_tunnel(id);
@@ -450,9 +442,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_tunnel_that_says_nothing_leaves_time_for_the_address() {
         let (proxy, dial) = (SshFixture::new(), MemoryDial::default());
-        let node = app(TunnelRule::Allowed);
-        let id = node.id.unwrap();
-        proxy.join(vec![node]);
+        let id = proxy.join_app(TunnelRule::Allowed);
         let dialler = proxy.dialler(dial.clone());
         let permit = proxy.permit("app:22");
         let _guard = proxy.open_tunnel(id);

@@ -58,7 +58,7 @@ mod tests {
     use crate::cert::testing::{CertSpec, NOW, ed25519};
     use crate::cert::{HostExtensions, HostRequest, random_serial};
     use crate::model::{NodeId, TunnelRule};
-    use crate::ssh::testing::{SshFixture, app};
+    use crate::ssh::testing::SshFixture;
 
     /// The verdict on a host that was asked for as `db1`.
     fn judge(proxy: &SshFixture, blob: &[u8]) -> Result<VerifiedHost, &'static str> {
@@ -155,9 +155,7 @@ mod tests {
     #[test]
     fn a_host_that_has_joined_is_known_by_the_id_in_its_certificate() {
         let proxy = SshFixture::new();
-        let node = app(TunnelRule::Required);
-        let id = node.id.unwrap();
-        proxy.join(vec![node]);
+        let id = proxy.join_app(TunnelRule::Required);
         let judge = |target: &str, blob: &[u8]| {
             let permit = proxy.permit(target);
             let verdict = proxy.host_keys().judge(permit.route(), blob);

@@ -59,10 +59,7 @@ async fn nothing_comes_on_a_channel_that_nobody_has_opened() {
     // One that is asked for is no channel before the host has opened it.
     let fixture = NodeFixture::joined();
     let mut host = fixture.tunnelled().await;
-    let tunnels = fixture.shared().tunnels.clone();
-    let (id, deadline) = (fixture.id(), Instant::now() + FOREVER);
-    let dialled = tokio::spawn(async move { tunnels.dial_here(id, deadline).await });
-    let number = host.wanted().await;
+    let (dialled, number) = fixture.begin_to_dial(&mut host).await;
     host.send(&data(number));
     is_over(&fixture, host).await;
     // It waits for the next tunnel, and gets nothing of this one.
@@ -103,10 +100,7 @@ async fn windows_are_kept_to() {
 async fn a_stream_without_a_window_holds_up_nothing_else() {
     let fixture = NodeFixture::joined();
     let mut host = fixture.tunnelled().await;
-    let tunnels = fixture.shared().tunnels.clone();
-    let (id, deadline) = (fixture.id(), Instant::now() + FOREVER);
-    let dialled = tokio::spawn(async move { tunnels.dial_here(id, deadline).await });
-    let number = host.wanted().await;
+    let (dialled, number) = fixture.begin_to_dial(&mut host).await;
     host.send(&confirmation(number, 0));
     host.leg.send_ready().await;
     let mut stuck = dialled.await.unwrap().unwrap();
@@ -224,10 +218,7 @@ async fn the_place_of_a_tunnel_is_only_a_word() {
 async fn what_a_host_says_about_a_channel_is_bounded_and_safe_to_show() {
     let fixture = NodeFixture::joined();
     let mut host = fixture.tunnelled().await;
-    let tunnels = fixture.shared().tunnels.clone();
-    let (id, deadline) = (fixture.id(), Instant::now() + FOREVER);
-    let dialled = tokio::spawn(async move { tunnels.dial_here(id, deadline).await });
-    let number = host.wanted().await;
+    let (dialled, number) = fixture.begin_to_dial(&mut host).await;
     let painted = "\u{1b}]52;c;eA==\u{7}\n".repeat(1_000);
     host.send(&Message::OpenFailure {
         recipient: number,

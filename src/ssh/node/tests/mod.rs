@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use super::*;
@@ -127,6 +128,17 @@ impl NodeFixture {
         let dialled = self.shared().tunnels.dial(self.id(), deadline);
         let (stream, number) = tokio::join!(dialled, host.accept());
         (stream.unwrap(), number)
+    }
+
+    /// Somebody dials, and the host is asked for the stream of this number.
+    async fn begin_to_dial(
+        &self,
+        host: &mut TestHost,
+    ) -> (JoinHandle<Result<ChannelStream, LegError>>, u32) {
+        let tunnels = self.shared().tunnels.clone();
+        let (id, deadline) = (self.id(), Instant::now() + FOREVER);
+        let dialled = tokio::spawn(async move { tunnels.dial_here(id, deadline).await });
+        (dialled, host.wanted().await)
     }
 
     fn refused(&self) -> Vec<String> {
