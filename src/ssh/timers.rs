@@ -92,6 +92,26 @@ impl KeepAlive {
     }
 }
 
+/// How long a peer may take to read what was said last, and to close the channels that are over.
+#[derive(Debug, Default)]
+pub(crate) struct CloseTimeout {
+    waits_since: Option<Instant>,
+}
+
+impl CloseTimeout {
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    /// Whether nothing but the peer has kept the connection for too long. To be asked again and again;
+    /// `waits_for_peer` is how it is now.
+    pub(crate) fn has_expired(&mut self, waits_for_peer: bool, now: Instant) -> bool {
+        if !waits_for_peer {
+            self.waits_since = None;
+            return false;
+        }
+        *self.waits_since.get_or_insert(now) + Self::LIMIT <= now
+    }
+}
+
 /// Fires once at the time it is set to; then it has to be set again.
 #[derive(Debug)]
 pub(crate) struct Timer(Pin<Box<Sleep>>);
@@ -341,6 +361,28 @@ mod tests {
             (120, KeepaliveState::Lost(seconds(120))),
         ] {
             assert_eq!(peer.check(start + seconds(at)), pulse, "{at}");
+        }
+    }
+
+    #[test]
+    fn a_peer_has_ten_seconds_to_close_each_time() {
+        let start = Instant::now();
+        let mut timeout = CloseTimeout::default();
+        for (at, waits_for_peer, has_expired) in [
+            (0, true, false),
+            (9, true, false),
+            (10, true, true),
+            (11, false, false),
+            (30, true, false),
+            (39, true, false),
+            (40, true, true),
+        ] {
+            let now = start + seconds(at);
+            assert_eq!(
+                timeout.has_expired(waits_for_peer, now),
+                has_expired,
+                "{at}"
+            );
         }
     }
 

@@ -17,7 +17,7 @@ use crate::ssh::outer::ClientStream;
 use crate::ssh::refusal::{self, SHUTTING_DOWN};
 use crate::ssh::served_leg::{Awaited, ServedLeg};
 use crate::ssh::services::OuterServices;
-use crate::ssh::timers::TimeLimits;
+use crate::ssh::timers::{CloseTimeout, TimeLimits};
 use crate::wire::DisconnectReason;
 use crate::wire::connection::Breach;
 
@@ -25,8 +25,6 @@ use crate::wire::connection::Breach;
 const IDLE: Duration = Duration::from_secs(30);
 /// How long a host may be connected without a tunnel.
 const WITHOUT_TUNNEL: Duration = Duration::from_secs(300);
-/// How long a host may take to close the last channels of a connection that is to end.
-const CLOSING: Duration = Duration::from_secs(10);
 /// A host that has died must not be taken for one that can be reached, whatever is configured for users.
 const TIME: TimeLimits = TimeLimits {
     idle: Duration::ZERO,
@@ -117,8 +115,8 @@ pub(super) struct NodeConnection<S> {
     /// It has had a tunnel.
     is_tunnel: bool,
     leaving: Option<Leaving>,
-    /// Since when only the host keeps a connection that is to end.
-    unclosed_since: Option<Instant>,
+    /// Runs while only the host keeps a connection that is to end.
+    close_timeout: CloseTimeout,
     shutdown: CancellationToken,
 }
 
@@ -139,7 +137,7 @@ impl<S: ClientStream> NodeConnection<S> {
             began: Instant::now(),
             is_tunnel: false,
             leaving: None,
-            unclosed_since: None,
+            close_timeout: CloseTimeout::default(),
             shutdown,
             front: NodeFront::new(services, nodes, caller, tasks),
         }
@@ -261,14 +259,7 @@ impl<S: ClientStream> NodeConnection<S> {
             return Err(NodeConnectionError::Stuck);
         }
         let is_unclosed = self.leaving.is_some() && self.served.endpoint.waits_for_peer();
-        self.unclosed_since = match is_unclosed {
-            true => self.unclosed_since.or(Some(now)),
-            false => None,
-        };
-        if self
-            .unclosed_since
-            .is_some_and(|since| since + CLOSING <= now)
-        {
+        if self.close_timeout.has_expired(is_unclosed, now) {
             return Err(NodeConnectionError::Unclosed);
         }
         let idle = self.served.idle_since(now) + IDLE;

@@ -15,17 +15,13 @@ use crate::ssh::budget::Share;
 use crate::ssh::channel::WINDOW;
 use crate::ssh::endpoint::{ChannelRoom, Endpoint, KeepLimits, LegOutlet, Services};
 use crate::ssh::leg::{Leg, LegError, LegEvent};
-use crate::ssh::timers::{KeepAlive, KeepaliveState, Timer};
+use crate::ssh::timers::{CloseTimeout, KeepAlive, KeepaliveState, Timer};
 use crate::wire::connection::Breach;
 
 /// Output that may wait for the other side before the channels have to wait.
 const BACKLOG: usize = 1024 * 1024;
 /// How long a connection may be without a channel.
 const IDLE: Duration = Duration::from_secs(10);
-
-/// How long the other side may take to read what was said last, and to close the channels: a connection counts
-/// among those that there may be until then. It is looked at with every question whether it is there.
-const CLOSING: Duration = Duration::from_secs(10);
 
 /// Why a connection between two proxies ended early.
 #[derive(Debug, Error)]
@@ -59,8 +55,9 @@ pub(super) struct Link<S> {
     share: Option<Share>,
     /// Until when there has to be a channel.
     idle_until: Option<Instant>,
-    /// Since when only the other side keeps the connection.
-    unclosed_since: Option<Instant>,
+    /// Runs while only the other side keeps the connection, which counts among those that there may be until it
+    /// has ended. Looked at with every question whether the other side is there.
+    close_timeout: CloseTimeout,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
@@ -76,7 +73,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             timer: Timer::new(Some(now)),
             share,
             idle_until: Some(now + IDLE),
-            unclosed_since: None,
+            close_timeout: CloseTimeout::default(),
         }
     }
 
@@ -133,14 +130,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         if self.idle_until.is_some_and(|until| until <= now) {
             return Err(LinkError::Idle);
         }
-        self.unclosed_since = match self.endpoint.waits_for_peer() {
-            true => self.unclosed_since.or(Some(now)),
-            false => None,
-        };
-        if self
-            .unclosed_since
-            .is_some_and(|since| since + CLOSING <= now)
-        {
+        let is_unclosed = self.endpoint.waits_for_peer();
+        if self.close_timeout.has_expired(is_unclosed, now) {
             return Err(LinkError::Unclosed);
         }
         let due = [self.keep_alive.due(), self.idle_until];
