@@ -1,6 +1,8 @@
 //! The service that decides about hosts that join: the room `enrolment`, with what it needs of this process.
 
 use std::sync::Arc;
+#[cfg(test)]
+use std::time::Duration;
 
 use ssh_key::{Certificate, Fingerprint};
 use uuid::Uuid;
@@ -66,14 +68,15 @@ impl NodesProvider {
         self.service.tick(monotonic());
     }
 
-    /// Forgets a process that has exited; gives the id under which its tunnels are in the state.
-    pub(super) fn forget(&self, caller: &CallerProcess) -> Option<Uuid> {
-        self.service.forget(caller_number(caller))
+    /// The same, at this moment of the monotonic clock.
+    #[cfg(test)]
+    pub(super) fn tick_at(&self, now: Duration) {
+        self.service.tick(now);
     }
 
-    /// The tunnels to a process have ended.
-    pub(super) fn end_tunnels(&self, proxy: Uuid) {
-        self.service.end_tunnels(proxy);
+    /// Forgets a process that has exited, of which nothing is being answered.
+    pub(super) fn forget(&self, caller: &CallerProcess) {
+        self.service.forget(caller_number(caller));
     }
 
     /// Another process answers from now on.
@@ -158,7 +161,6 @@ impl IssuesForHosts for HostCa {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
-    use std::time::Duration;
 
     use ssh_key::{HashAlg, PrivateKey};
 
