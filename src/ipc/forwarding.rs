@@ -16,6 +16,7 @@ use super::socket::MessageSocket;
 /// sends the call again.
 #[derive(Debug)]
 pub struct ForwardingCall {
+    from: CallerProcess,
     incoming: IncomingCall,
     /// The call can contain what a person has typed.
     message: Zeroizing<Vec<u8>>,
@@ -32,9 +33,16 @@ impl ForwardingCall {
         from: CallerProcess,
     ) -> io::Result<Self> {
         let call = incoming.to_call(request);
-        let message = encode(&MonitorMessage::Call(ForwardedCall { from, call }))?;
-        let message = Zeroizing::new(message);
-        Ok(Self { incoming, message })
+        let forwarded = ForwardedCall {
+            from: from.clone(),
+            call,
+        };
+        let message = Zeroizing::new(encode(&MonitorMessage::Call(forwarded))?);
+        Ok(Self {
+            from,
+            incoming,
+            message,
+        })
     }
 
     /// Sends it to the process that provides the service. The call can be sent again if that fails,
@@ -44,6 +52,12 @@ impl ForwardingCall {
     /// As [`MessageSocket::send`].
     pub fn send(&self, to: &MessageSocket) -> io::Result<()> {
         to.send(&self.message, &[self.incoming.answers().as_fd()])
+    }
+
+    /// Whether this process has made the call.
+    #[must_use]
+    pub fn is_of(&self, process: &CallerProcess) -> bool {
+        self.from == *process
     }
 
     /// Whether the caller has stopped waiting.

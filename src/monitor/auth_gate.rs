@@ -61,6 +61,12 @@ impl AuthGate {
         }
     }
 
+    /// The process has exited: its calls wait no longer. Answered later, they would leave something of a process
+    /// that is forgotten.
+    pub(super) fn forget(&self, process: &CallerProcess) {
+        self.state().waiting.retain(|call| !call.is_of(process));
+    }
+
     /// Passes on what waits, and forgets what has waited for too long. Has to be called now and then.
     pub(super) fn flush(&self) {
         self.state().flush();

@@ -364,7 +364,9 @@ impl<P: Processes> Monitor<P> {
             }
             ChildRole::Serving => self.fail(MonitorError::WorkerEnded(exited)),
         }
-        let gone = MonitorMessage::Exited(process.kind.caller(pid));
+        let caller = process.kind.caller(pid);
+        self.gate.forget(&caller);
+        let gone = MonitorMessage::Exited(caller);
         self.auths().for_each(|auth| auth.send(&gone));
         self.end_auth_after_workers();
     }

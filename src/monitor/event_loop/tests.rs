@@ -8,7 +8,10 @@ use std::rc::Rc;
 use serde_json::Value;
 
 use super::*;
-use crate::ipc::{MessageSocket, PublicCaKeys, ServiceCall, SigningRequest, VERSION, decode};
+use crate::ipc::{
+    CallRoute, MessageSocket, PublicCaKeys, ServiceCall, SigningRequest, VERSION, decode,
+};
+use crate::monitor::auth_gate::CallsFor;
 use crate::monitor::processes::{AUTH, ProcessKind, WORKER};
 
 /// The operations on processes, as recorded.
@@ -659,6 +662,38 @@ async fn an_auth_process_is_there_until_the_last_worker_has_ended() {
         fixture.exits(pid, Exited::Signal(9));
     }
     fixture.ends().await.unwrap();
+}
+
+/// The next auth process would answer it after it was told that the worker has exited, or without being told.
+#[tokio::test(start_paused = true)]
+async fn a_call_does_not_wait_longer_than_its_worker_runs() {
+    let mut fixture = Fixture::serving().await;
+    fixture.begins();
+    fixture.says(101, ProcessMessage::Ready);
+    fixture.exits(901, Exited::Signal(9));
+    let sockets = [100, 101].map(|pid| {
+        let (ours, theirs) = MessageSocket::pair().unwrap();
+        let route = CallsFor {
+            caller: WORKER.caller(pid),
+            gate: fixture.monitor.gate.clone(),
+        };
+        let call = ServiceCall {
+            id: 1,
+            deadline_ms: u64::MAX,
+            request: SigningRequest::Check.into(),
+        };
+        CallRoute::send(&route, call, theirs).unwrap();
+        ours
+    });
+    fixture.exits(100, Exited::Code(0));
+    fixture.auth_is_ready();
+    let sent = fixture.sent(902);
+    let [MonitorMessage::Exited(exited), MonitorMessage::Call(call)] = sent.as_slice() else {
+        panic!("{sent:?}");
+    };
+    assert_eq!(*exited, WORKER.caller(100));
+    assert_eq!(call.from, WORKER.caller(101));
+    drop(sockets);
 }
 
 #[tokio::test(start_paused = true)]
