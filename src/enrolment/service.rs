@@ -14,8 +14,10 @@ use super::proving::{self, admitted};
 use super::refusal::Refused;
 use super::settings::EnrolmentSettings;
 use super::tunnels::{self, TunnelOwners};
-use crate::ipc::{ConnectionTable, NodesAnswer, NodesQuestion, NodesRequest, SeenSessions};
-use crate::model::{ConnectionId, chain};
+use crate::ipc::{
+    ConnectionSlot, ConnectionTable, NodesAnswer, NodesQuestion, NodesRequest, SeenSessions,
+};
+use crate::model::ConnectionId;
 use crate::sys::clock::monotonic;
 
 /// Decides about hosts. All requests of all processes are answered by one.
@@ -23,7 +25,7 @@ use crate::sys::clock::monotonic;
 pub struct EnrolmentService {
     context: Context,
     seen: SeenSessions,
-    table: ConnectionTable<HostConnection>,
+    pub(super) table: ConnectionTable<HostConnection>,
     pace: Pace,
     owners: TunnelOwners,
     /// When what is over was last removed, by the monotonic clock.
@@ -88,20 +90,13 @@ impl EnrolmentService {
         self.owners.of(caller)
     }
 
-    /// The process has exited: what is known about its connections is forgotten at once. Gives the id under
-    /// which its tunnels are in the state, for [`Self::end_tunnels`]; `None` if it had none.
-    #[must_use]
-    pub fn forget(&self, caller: u64) -> Option<Uuid> {
+    /// The process has exited, and nothing that it has asked is being answered: what is known about its
+    /// connections is forgotten, and its tunnels have ended. It waits for the state, as [`Self::answer`] does.
+    /// Without that, the tunnels are removed some minutes later.
+    pub fn forget(&self, caller: u64) {
         self.table.forget_caller(caller);
-        self.owners.forget(caller)
-    }
-
-    /// The tunnels to a process have ended. It waits for the state, as [`Self::answer`] does. Without it they
-    /// are removed some minutes later.
-    pub fn end_tunnels(&self, proxy: Uuid) {
-        if let Err(error) = self.context.state.proxies().remove(proxy) {
-            let error = chain(&error);
-            tracing::error!("cannot write down that tunnels have ended: {error}");
+        if let Err(unavailable) = self.owners.forget(&self.context, caller) {
+            tracing::error!("cannot write down that tunnels have ended: {unavailable}");
         }
     }
 
@@ -165,13 +160,26 @@ impl EnrolmentService {
             };
             return Ok(self.context.refuse(&unknown(), what, refused));
         };
+        self.ask_in_turn(&slot, caller, request, now)
+    }
+
+    /// Answers a request about a connection, after those that came before it. The connection may have ended
+    /// meanwhile.
+    pub(super) fn ask_in_turn(
+        &self,
+        slot: &ConnectionSlot<HostConnection>,
+        caller: u64,
+        request: &NodesRequest,
+        now: Duration,
+    ) -> Result<NodesAnswer, Unavailable> {
         let mut host = slot.lock();
         if host.client != request.client {
             // One connection has one client: the process lies, or confuses two.
             drop(host);
-            self.end(caller, connection)?;
+            self.end(caller, request.connection)?;
+            let (unknown, what) = (HostConnection::new(caller, request), what(&request.ask));
             let refused = Refused::replayed();
-            return Ok(self.context.refuse(&unknown(), what, refused));
+            return Ok(self.context.refuse(&unknown, what, refused));
         }
         let answer = self.ask(&mut host, &request.ask, now);
         slot.note(host.is_node);
@@ -250,6 +258,8 @@ impl EnrolmentService {
         if let Some(session) = host.session.take() {
             self.seen.end(&session);
         }
+        // What waits for its turn finds nothing proved.
+        host.proved = None;
         tunnels::close(&self.context, &mut host)
     }
 }

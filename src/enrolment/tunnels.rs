@@ -31,9 +31,13 @@ impl TunnelOwners {
         *self.lock().entry(caller).or_insert_with(Uuid::now_v7)
     }
 
-    /// The process has exited: it is announced no more. Gives its id, if it had one.
-    pub(super) fn forget(&self, caller: u64) -> Option<Uuid> {
-        self.lock().remove(&caller)
+    /// The process has exited: it is announced no more, and its tunnels are none.
+    pub(super) fn forget(&self, context: &Context, caller: u64) -> Result<(), Unavailable> {
+        let forgotten = self.lock().remove(&caller);
+        match forgotten {
+            Some(id) => Ok(context.state.proxies().remove(id)?),
+            None => Ok(()),
+        }
     }
 
     /// No process reports its tunnels to this one any more: those that it has written down are none.
@@ -55,12 +59,15 @@ impl TunnelOwners {
     ) -> Result<(), Unavailable> {
         let proxies = context.state.proxies();
         let (now, known) = (context.now(), proxies.list()?);
-        let own: Vec<Uuid> = self.lock().values().copied().collect();
-        for id in own {
-            // Processes with a key announce themselves, and more often.
-            let is_announced = known.iter().any(|one| one.id == id && !one.key.is_empty());
-            if !is_announced {
-                announce(context, id, now)?;
+        {
+            // None is forgotten before it is announced.
+            let own = self.lock();
+            for id in own.values() {
+                // Processes with a key announce themselves, and more often.
+                let is_announced = known.iter().any(|one| one.id == *id && !one.key.is_empty());
+                if !is_announced {
+                    announce(context, *id, now)?;
+                }
             }
         }
         proxies.forget_before(now.saturating_sub(STALE))?;
@@ -80,9 +87,12 @@ impl TunnelOwners {
             // The tunnel does not end before it is written down.
             let host = slot.lock();
             let lost = host.tunnel.filter(|open| !known.contains(&open.generation));
-            if let Some(open) = lost
-                && self.lock().values().any(|id| *id == open.proxy)
-            {
+            let Some(open) = lost else {
+                continue;
+            };
+            // Nor is its process forgotten.
+            let own = self.lock();
+            if own.values().any(|id| *id == open.proxy) {
                 nodes.restore_tunnel(&open)?;
             }
         }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::changes::ChangesService;
@@ -19,8 +20,8 @@ use super::thread_pool::ThreadPool;
 use crate::audit::{RefusedCall, RefusedCalls};
 use crate::ipc::{
     BrowserRequest, CallRefusal, CallerProcess, ChangesRequest, ForwardedCall, IncomingCall,
-    NodesRequest, PeersRequest, PeopleRequest, Service, ServiceRequest, SigningRequest, Slots,
-    TelemetryRequest,
+    NodesRequest, PeersRequest, PeopleRequest, Service, ServiceRequest, SigningRequest, Slot,
+    Slots, TelemetryRequest,
 };
 
 /// Most processes that call. After upgrades, several workers do.
@@ -45,8 +46,18 @@ pub(super) struct Providers {
 pub(super) struct Dispatcher {
     providers: Providers,
     pools: Vec<(Service, ThreadPool)>,
-    /// What each caller has in progress.
-    callers: BTreeMap<CallerProcess, Vec<(Service, Slots)>>,
+    callers: BTreeMap<CallerProcess, Arc<Caller>>,
+}
+
+/// A process that calls. Each of its calls has a clone until it is answered: an answer may write down something
+/// about the process, so that it is forgotten only after the last one.
+#[derive(Debug)]
+struct Caller {
+    process: CallerProcess,
+    /// What it has in progress.
+    slots: [(Service, Slots); Service::ALL.len()],
+    has_exited: AtomicBool,
+    providers: Providers,
 }
 
 impl Dispatcher {
@@ -87,19 +98,17 @@ impl Dispatcher {
             self.providers.note(&from, service, "not-allowed");
             return incoming.refuse(CallRefusal::Forbidden);
         };
-        let slots = slots(&mut self.callers, &from, service);
-        match slots.and_then(|slots| slots.take()) {
-            Some(slot) => incoming.hold(slot),
-            None => {
-                self.providers.note(&from, service, "too-many-at-once");
-                return incoming.refuse(CallRefusal::Busy);
-            }
-        }
-        let providers = self.providers.clone();
+        let caller = caller(&mut self.callers, &from, &self.providers);
+        let slot = caller.and_then(|caller| Some((Arc::clone(caller), caller.slot(service)?)));
+        let Some((caller, slot)) = slot else {
+            self.providers.note(&from, service, "too-many-at-once");
+            return incoming.refuse(CallRefusal::Busy);
+        };
+        incoming.hold(slot);
         let is_taken = pool.run(move || {
             // The caller has stopped waiting, perhaps before this process was started.
-            if !incoming.is_late() {
-                providers.answer(&from, request, incoming);
+            if !incoming.is_late() && !caller.has_exited.load(Ordering::Acquire) {
+                caller.providers.answer(&from, request, incoming);
             }
         });
         if !is_taken {
@@ -107,21 +116,17 @@ impl Dispatcher {
         }
     }
 
-    /// Forgets a process that has exited.
-    pub(super) fn forget(&mut self, caller: &CallerProcess) {
-        self.callers.remove(caller);
-        if let Some(people) = &self.providers.people {
-            people.forget(caller);
+    /// Forgets a process that has exited, as soon as none of its calls is being answered.
+    pub(super) fn forget(&mut self, process: &CallerProcess) {
+        let Some(caller) = self.callers.remove(process) else {
+            return;
+        };
+        caller.has_exited.store(true, Ordering::Release);
+        // Whoever drops it last waits for the state, which this thread does only if too many calls wait.
+        let pool = self.pools.iter().find(|(one, _)| *one == Service::Nodes);
+        if !pool.is_some_and(|(_, pool)| pool.run(move || drop(caller))) {
+            tracing::warn!("too many calls of the service nodes wait");
         }
-        if let Some(proxy) = self.providers.nodes.forget(caller) {
-            // It waits for the state, which this thread does not.
-            let nodes = Arc::clone(&self.providers.nodes);
-            let pool = self.pools.iter().find(|(one, _)| *one == Service::Nodes);
-            if !pool.is_some_and(|(_, pool)| pool.run(move || nodes.end_tunnels(proxy))) {
-                tracing::warn!("too many calls of the service nodes wait");
-            }
-        }
-        self.providers.peers.forget(caller);
     }
 
     /// Answers the calls that it has, for as long as this, and takes no more.
@@ -132,21 +137,40 @@ impl Dispatcher {
     }
 }
 
-/// The slots of a caller; `None` if there are too many callers.
-fn slots<'c>(
-    callers: &'c mut BTreeMap<CallerProcess, Vec<(Service, Slots)>>,
-    caller: &CallerProcess,
-    service: Service,
-) -> Option<&'c Slots> {
-    if callers.len() >= MAX_CALLERS && !callers.contains_key(caller) {
+/// The caller with this process; `None` if there are too many callers.
+fn caller<'c>(
+    callers: &'c mut BTreeMap<CallerProcess, Arc<Caller>>,
+    process: &CallerProcess,
+    providers: &Providers,
+) -> Option<&'c Arc<Caller>> {
+    if callers.len() >= MAX_CALLERS && !callers.contains_key(process) {
         return None;
     }
-    let slots = callers.entry(caller.clone()).or_insert_with(|| {
-        let each = Service::ALL.map(|service| (service, Slots::of(service)));
-        each.into()
+    let caller = callers.entry(process.clone()).or_insert_with(|| {
+        Arc::new(Caller {
+            process: process.clone(),
+            slots: Service::ALL.map(|service| (service, Slots::of(service))),
+            has_exited: AtomicBool::new(false),
+            providers: providers.clone(),
+        })
     });
-    let found = slots.iter().find(|(one, _)| *one == service);
-    found.map(|(_, slots)| slots)
+    Some(caller)
+}
+
+impl Caller {
+    /// The right to have one more call of this service in progress.
+    fn slot(&self, service: Service) -> Option<Slot> {
+        let found = self.slots.iter().find(|(one, _)| *one == service);
+        found.and_then(|(_, slots)| slots.take())
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        if *self.has_exited.get_mut() {
+            self.providers.forget(&self.process);
+        }
+    }
 }
 
 impl Providers {
@@ -159,6 +183,15 @@ impl Providers {
             service: Some(service.name()),
             reason,
         });
+    }
+
+    /// Forgets a process that has exited. It waits for the state.
+    fn forget(&self, process: &CallerProcess) {
+        if let Some(people) = &self.people {
+            people.forget(process);
+        }
+        self.peers.forget(process);
+        self.nodes.forget(process);
     }
 
     fn answer(&self, from: &CallerProcess, request: ServiceRequest, incoming: IncomingCall) {
@@ -225,3 +258,6 @@ impl Providers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

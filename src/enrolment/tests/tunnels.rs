@@ -1,9 +1,10 @@
 //! Tunnels, as the state has them.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::house::{HouseHost, NodeHouse, installed, named, reason};
-use crate::ipc::{NodesAnswer, NodesQuestion};
+use crate::ipc::{NodesAnswer, NodesQuestion, NodesRequest};
 use crate::model::TunnelRule;
 use crate::sys::clock::monotonic;
 
@@ -67,10 +68,7 @@ fn the_tunnels_of_a_process_end_with_it() {
     installed(second.join(&token, &named("db2")));
     open(&first);
     open(&second);
-    let proxy = house.service.proxy_of(1);
-    assert_eq!(house.service.forget(1), Some(proxy));
-    assert_eq!(house.service.forget(1), None);
-    house.service.end_tunnels(proxy);
+    house.service.forget(1);
     let tunnels = house.state.nodes().tunnels().unwrap();
     assert_eq!(tunnels.len(), 1);
     assert_eq!(tunnels[0].node, house.node("db2").id);
@@ -104,8 +102,44 @@ fn open_tunnels_that_were_forgotten_are_written_down_again() {
     house.service.tick(later(3));
     let left: Vec<_> = tunnels().iter().map(|open| open.node).collect();
     assert_eq!(left, [house.node("db1").id]);
-    let exited = house.service.forget(1).unwrap();
-    house.service.end_tunnels(exited);
+    house.service.forget(1);
     house.service.tick(later(5));
     assert!(tunnels().is_empty());
+}
+
+/// Its turn comes when the connection has ended.
+#[test]
+fn a_report_that_has_waited_for_its_turn_too_long_opens_no_tunnel() {
+    let house = NodeHouse::new();
+    let host = tunnelled(&house, "db1");
+    let now = monotonic();
+    let slot = house.service.table.find(1, host.connection, now).unwrap();
+    assert_eq!(host.ask(NodesQuestion::Close), NodesAnswer::Noted);
+    let report = NodesRequest {
+        connection: host.connection,
+        client: host.address,
+        ask: NodesQuestion::Tunnel(true),
+    };
+    let answer = house.service.ask_in_turn(&slot, 1, &report, now);
+    assert_eq!(reason(answer.unwrap()), "not-proved");
+    assert!(house.state.nodes().tunnels().unwrap().is_empty());
+}
+
+/// Processes exit while the question of another one has all of them announced.
+#[test]
+fn a_process_that_has_exited_is_not_announced_again() {
+    let house = NodeHouse::new();
+    let ids: BTreeSet<_> = (1..=50).map(|one| house.service.proxy_of(one)).collect();
+    assert_eq!(ids.len(), 50);
+    let proxies = || house.state.proxies().list().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| house.service.tick(monotonic() + Duration::from_secs(61)));
+        while proxies().is_empty() {
+            std::thread::yield_now();
+        }
+        for caller in 1..=50 {
+            house.service.forget(caller);
+        }
+    });
+    assert_eq!(proxies(), []);
 }
