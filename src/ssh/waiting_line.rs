@@ -21,6 +21,9 @@ pub(crate) enum AskError {
     /// It had no turn in time.
     #[error("too many {0} at this moment, and none was done within {seconds} seconds", seconds = .1.as_secs())]
     Late(&'static str, Duration),
+    /// One client has asked for more than its share.
+    #[error("too many questions of {0} are unanswered")]
+    TooManyOf(&'static str),
     /// The other process does not answer.
     #[error(transparent)]
     Call(#[from] CallError),

@@ -1,11 +1,12 @@
 //! Asks the process that decides about nodes, without blocking the thread of a connection.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use super::unanswered::{Asker, Unanswered};
 use crate::ipc::{NodeRefusal, Nodes, NodesAnswer, NodesQuestion, NodesRequest, Service};
-use crate::model::ConnectionId;
+use crate::model::{ConnectionId, network};
 use crate::ssh::asked_connection::AskedConnection;
 use crate::ssh::waiting_line::{AskError, WaitingLine};
 
@@ -14,6 +15,7 @@ use crate::ssh::waiting_line::{AskError, WaitingLine};
 pub(crate) struct NodesClient {
     nodes: Arc<dyn Nodes>,
     line: WaitingLine,
+    pub(super) unanswered: Unanswered,
 }
 
 impl NodesClient {
@@ -23,6 +25,7 @@ impl NodesClient {
         Self {
             nodes,
             line: WaitingLine::new("hosts report", Service::Nodes.at_once()),
+            unanswered: Unanswered::default(),
         }
     }
 
@@ -33,23 +36,35 @@ impl NodesClient {
             connection,
             client,
             asked: AskedConnection::default(),
+            proved: OnceLock::new(),
             has_tunnel: AtomicBool::new(false),
         }))
     }
 
     /// Cancel-safe: a question that was asked is answered, and the answer is dropped.
-    async fn ask(&self, request: NodesRequest) -> Result<NodesAnswer, AskError> {
-        let turn = match &request.ask {
+    async fn ask(&self, asker: Asker, request: NodesRequest) -> Result<NodesAnswer, AskError> {
+        let (question, turn) = match &request.ask {
             // Each connection asks so once. Lost, the other process would take the tunnel for open.
-            NodesQuestion::Tunnel(false) | NodesQuestion::Close => self.line.sure_turn().await?,
+            NodesQuestion::Tunnel(false) | NodesQuestion::Close => {
+                (None, self.line.sure_turn().await?)
+            }
             NodesQuestion::Prove(_)
             | NodesQuestion::Join { .. }
             | NodesQuestion::Heartbeat(_)
             | NodesQuestion::Tunnel(true)
-            | NodesQuestion::Successors => self.line.turn_within(Service::Nodes.timeout()).await?,
+            | NodesQuestion::Successors => {
+                let question = self.unanswered.take(asker)?;
+                let turn = self.line.turn_within(Service::Nodes.timeout()).await?;
+                (Some(question), turn)
+            }
         };
         let nodes = Arc::clone(&self.nodes);
-        turn.ask(move || nodes.ask(request)).await
+        turn.ask(move || {
+            let answer = nodes.ask(request);
+            drop(question);
+            answer
+        })
+        .await
     }
 }
 
@@ -64,6 +79,8 @@ struct HostConnection {
     connection: ConnectionId,
     client: SocketAddr,
     asked: AskedConnection,
+    /// Whose key was proved.
+    proved: OnceLock<Asker>,
     /// The last report of a tunnel was that it is open.
     has_tunnel: AtomicBool,
 }
@@ -105,7 +122,19 @@ impl HostClient {
 
 impl HostConnection {
     async fn ask(&self, ask: NodesQuestion) -> Result<NodesAnswer, AskError> {
-        self.nodes.ask(self.request(ask)).await
+        let answer = self.nodes.ask(self.asker(), self.request(ask)).await?;
+        if let NodesAnswer::Proved(node) = &answer {
+            let strangers = Asker::Strangers(network(self.client.ip()));
+            let node = node.as_ref().map(|node| Asker::Node(node.id));
+            self.proved.get_or_init(|| node.unwrap_or(strangers));
+        }
+        Ok(answer)
+    }
+
+    /// Whose questions its questions are.
+    fn asker(&self) -> Asker {
+        let unproved = || Asker::Unproved(network(self.client.ip()));
+        self.proved.get().copied().unwrap_or_else(unproved)
     }
 
     fn request(&self, ask: NodesQuestion) -> NodesRequest {
@@ -123,8 +152,10 @@ fn is_forgotten(answer: &NodesAnswer) -> bool {
 
 impl Drop for HostConnection {
     fn drop(&mut self) {
-        let (nodes, request) = (self.nodes.clone(), self.request(NodesQuestion::Close));
-        self.asked.end(async move { nodes.ask(request).await });
+        let (nodes, asker) = (self.nodes.clone(), self.asker());
+        let request = self.request(NodesQuestion::Close);
+        self.asked
+            .end(async move { nodes.ask(asker, request).await });
     }
 }
 
@@ -195,6 +226,53 @@ mod tests {
             tokio::task::yield_now().await;
         }
         assert_eq!(nodes.asked(), ["prove", "close"]);
+    }
+
+    /// An attacker on a host that is a node, and on one that is not, with many connections.
+    #[tokio::test(start_paused = true)]
+    async fn one_host_leaves_the_line_to_others() {
+        for (node, most) in [(Some(known()), 16), (None, 256)] {
+            let nodes = TestNodes::default();
+            nodes.record().node = node;
+            let nodes = Arc::new(nodes);
+            let client = NodesClient::new(nodes.clone());
+            let mut connections = Vec::new();
+            for _ in 0..50 {
+                let host = client.host(ConnectionId::new(), CLIENT);
+                host.ask(proof()).await.unwrap();
+                connections.push(host);
+            }
+            let mut held = Vec::new();
+            for _ in 0..Service::Nodes.at_once() {
+                held.push(client.line.sure_turn().await.unwrap());
+            }
+            let mut crowd = JoinSet::new();
+            for host in connections.iter().cycle().take(5_000) {
+                let host = host.clone();
+                crowd.spawn(async move { host.ask(NodesQuestion::Successors).await });
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            // Another node at the same address.
+            nodes.record().node = Some(known());
+            let other = client.host(ConnectionId::new(), CLIENT);
+            let beat = tokio::spawn(async move {
+                other.ask(proof()).await?;
+                let report = crate::ipc::NodeReport::default();
+                other.ask(NodesQuestion::Heartbeat(report)).await
+            });
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            drop(held);
+            let answer = beat.await.unwrap().unwrap();
+            assert!(matches!(answer, NodesAnswer::Installation(_)), "{answer:?}");
+            let answers = crowd.join_all().await;
+            let answered = answers.iter().filter(|answer| answer.is_ok()).count();
+            assert_eq!(answered, most);
+            let refused = answers.into_iter().find_map(Result::err).unwrap();
+            let refused = refused.to_string();
+            assert!(refused.contains("are unanswered"), "{refused}");
+            // There is room again.
+            connections[0].ask(NodesQuestion::Successors).await.unwrap();
+        }
     }
 
     /// The other process would take its tunnel for open.

@@ -17,6 +17,7 @@ pub(super) mod services;
 #[cfg(test)]
 mod tests;
 mod tunnel;
+mod unanswered;
 mod verifier;
 
 use std::sync::Arc;

@@ -111,9 +111,12 @@ enum NodeProgramError {
     /// It was refused.
     #[error("{}", .0.message)]
     Refused(NodeRefusal),
+    /// It was not asked, because the host asks too much.
+    #[error("{0}")]
+    TooMuch(AskError),
     /// There is no answer.
     #[error("the auth process cannot answer: {0}")]
-    Unanswered(#[from] AskError),
+    Unanswered(AskError),
     /// The answer does not fit the question.
     #[error("the auth process cannot answer: its answer does not fit the question")]
     Nonsense,
@@ -135,8 +138,23 @@ impl NodeProgramError {
             ),
             Self::Late => ("report-late", None),
             Self::Gone(_) => ("gone", None),
+            Self::TooMuch(_) => (
+                "too-many-questions",
+                Some(
+                    "wait until the earlier ones are answered: a node asks for few things at a time",
+                ),
+            ),
             Self::Unanswered(_) | Self::Nonsense => ("nodes-unavailable", Some(AGAIN)),
             Self::NoList(_) => ("revocations-unavailable", Some(AGAIN)),
+        }
+    }
+}
+
+impl From<AskError> for NodeProgramError {
+    fn from(error: AskError) -> Self {
+        match error {
+            AskError::TooManyOf(_) => Self::TooMuch(error),
+            _ => Self::Unanswered(error),
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::ssh::key_rounds::Fit;
 use crate::ssh::peers::{Peers, ProvedPeer};
 use crate::ssh::refusal::{self, Refusal};
 use crate::ssh::verifier::{Decision, Verifier};
+use crate::ssh::waiting_line::AskError;
 use crate::wire::auth::{Answers, Methods, Offer};
 
 /// Who has authenticated.
@@ -99,7 +100,11 @@ impl<V: Verifier<Verdict = Identity> + Send + Sync> NodeVerifier<V> {
             Ok(NodesAnswer::Refused(refused)) => Decision::Refuse(refusal::refused_node(&refused)),
             Ok(_) => Decision::Refuse(refusal::nodes_unavailable(&"its answer does not fit")),
             Err(error) => {
-                tracing::error!(%error, "cannot ask about a host");
+                // A host alone can fill its share, and the audit log has it.
+                match &error {
+                    AskError::TooManyOf(_) => tracing::debug!(%error, "a host asks too much"),
+                    _ => tracing::error!(%error, "cannot ask about a host"),
+                }
                 Decision::Refuse(refusal::nodes_unavailable(&error))
             }
         }

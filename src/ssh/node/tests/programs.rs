@@ -3,6 +3,7 @@
 use super::*;
 use crate::ca::Revoked;
 use crate::ssh::node::report::MAX_REPORT;
+use crate::ssh::node::unanswered::Asker;
 use crate::ssh::testing::test_nodes::TOKEN;
 
 #[tokio::test(start_paused = true)]
@@ -118,4 +119,19 @@ async fn a_process_that_does_not_answer_is_said_to_be_the_reason() {
         !saw.is_in && saw.text().contains("cannot say which node"),
         "{saw:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_asks_too_much_at_a_time_is_told_so() {
+    let fixture = NodeFixture::joined();
+    let mut host = fixture.host().await;
+    let (unanswered, node) = (
+        &fixture.shared().client.unanswered,
+        Asker::Node(fixture.id()),
+    );
+    let questions: Vec<_> = (0..16).map(|_| unanswered.take(node).unwrap()).collect();
+    let refused = host.run("heartbeat", REPORT).await;
+    assert!(refused.is_refused("too-many-questions"), "{refused:?}");
+    drop(questions);
+    assert_eq!(host.run("heartbeat", REPORT).await.status, Some(0));
 }
