@@ -21,9 +21,11 @@ use crate::wire::connection::{Breach, Fields, KEEP_ALIVE, NO_MORE_SESSIONS, Open
 
 /// Sessions that a host may have open at a time.
 const MAX_SESSIONS: usize = 4;
-/// Programs that a host may run on one connection. Each is a question to the process that decides about nodes,
-/// which has a limit for all of them together; a host needs three.
-const MAX_PROGRAMS: u32 = 16;
+/// Programs that a host may run on one connection; it needs three at most. Each is a question to the process
+/// that decides about nodes, as are the proof before them and the end after them, and this process may ask 500 in
+/// a second ([`crate::ipc::Service::per_second`]). The clients of one address begin 50 connections in a second:
+/// with 8 questions each, they leave a fifth to others.
+const MAX_PROGRAMS: u32 = 6;
 /// What is refused and audited before the connection ends.
 const MAX_REFUSED: u32 = 100;
 /// Bytes of a report that a host may send before they are read.

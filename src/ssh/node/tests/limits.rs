@@ -125,7 +125,7 @@ async fn a_host_that_tries_again_and_again_is_disconnected() {
 async fn programs_of_a_connection_are_bounded() {
     let fixture = NodeFixture::joined();
     let mut host = fixture.host().await;
-    for _ in 0..16 {
+    for _ in 0..6 {
         assert_eq!(host.run("successors", "").await.status, Some(0));
     }
     let asked = fixture.nodes.asked().len();
