@@ -301,8 +301,21 @@ mod tests {
         let opened = allowed_files(&AUTH, &config, &source);
         let data = config.data_dir.path();
         for (path, _) in opened.files() {
-            assert!(path.starts_with(data), "{}", path.display());
+            let is_configuration = Some(path) == source.file.as_deref();
+            let is_inside = path.starts_with(data);
+            assert!(is_inside || is_configuration, "{}", path.display());
             assert!(!path.starts_with(&recordings));
+        }
+    }
+
+    #[test]
+    fn both_processes_read_the_configuration_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let (config, source) = configured(directory.path());
+        let file = source.file.as_deref().unwrap();
+        for kind in [&WORKER, &AUTH] {
+            let opened = allowed_files(kind, &config, &source);
+            assert!(opened.has(file, FilePurpose::Read), "{}", kind.name);
         }
     }
 

@@ -47,7 +47,7 @@ const FILES: &[FileRow] = &[
         what: "the configuration",
         why: "a reload reads it. If there is none, the default place is looked at",
         purposes: &[FilePurpose::Read],
-        processes: &[&WORKER],
+        processes: &[&WORKER, &AUTH],
         paths: |_, source| {
             let file = source.file.as_deref();
             vec![file.unwrap_or_else(|| Path::new(DEFAULT_FILE)).to_owned()]

@@ -65,6 +65,30 @@ fn a_node_is_a_host_like_others_until_it_is_removed() {
     super::assert_refused(&world, &outcome, "not-joined", "no node has this host key");
 }
 
+/// A name that the configuration has since it was read again is taken: the process that lets hosts join reads
+/// it again too.
+#[test]
+fn a_name_that_a_reload_has_brought_is_taken() {
+    let world = World::new();
+    let host = world.new_host("web7");
+    let token = world.node_token(&["--uses=1000"]);
+    world.reconfigure(|text| {
+        text.replace(
+            "\nnodes:\n",
+            "\nnodes:\n  - { name: web7, addr: 127.0.0.1 }\n",
+        )
+    });
+    let refused = world.eventually("web7 is a name of the configuration", || {
+        let outcome = world.join_as(&host, &token, &host.report());
+        if outcome.code() == 0 {
+            world.about_nodes(&["rm", "web7"]);
+            return None;
+        }
+        Some(outcome)
+    });
+    super::assert_refused(&world, &refused, "name-taken", "web7");
+}
+
 /// Its labels count for the roles as those of the configuration do, also when they change.
 #[test]
 fn a_node_that_changes_its_labels_is_used_by_others() {
