@@ -341,7 +341,10 @@ fn joined_nodes(config: &Config, typed: &str) -> Vec<Candidate> {
 }
 
 fn host(name: &str, address: &str, port: u16, labels: &[Label]) -> Candidate {
-    let labels: String = labels.iter().map(|label| format!(" {label}")).collect();
+    let labels: String = labels
+        .iter()
+        .map(|label| format!(" {}", label.listed()))
+        .collect();
     Candidate {
         value: name.to_owned(),
         help: format!("{address}:{port}{labels}"),

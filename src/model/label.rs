@@ -31,6 +31,17 @@ impl Label {
         !text.is_empty() && !text.contains(is_bad)
     }
 
+    /// The label as one of several in a text for people: in quotes if it could be read as more than one. A
+    /// host chooses its labels itself, and could otherwise seem to have labels that it does not have.
+    #[must_use]
+    pub fn listed(&self) -> String {
+        let label = self.to_string();
+        match label.contains(|c: char| c.is_whitespace() || matches!(c, ',' | '"')) {
+            true => format!("{label:?}"),
+            false => label,
+        }
+    }
+
     /// Whether a node's label can have this value: without control and invisible characters.
     #[must_use]
     pub fn is_value(text: &str) -> bool {
@@ -61,6 +72,20 @@ impl fmt::Display for Label {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_label_in_a_list_cannot_pass_for_two() {
+        for (label, listed) in [
+            ("env=prod", "env=prod"),
+            ("a=", "a="),
+            ("zone=a,role=db", "\"zone=a,role=db\""),
+            ("zone=a role=db", "\"zone=a role=db\""),
+            ("zone=\"", "\"zone=\\\"\""),
+        ] {
+            let label: Label = label.parse().unwrap();
+            assert_eq!(label.listed(), listed);
+        }
+    }
 
     #[test]
     fn keys_and_values_show_what_they_are() {

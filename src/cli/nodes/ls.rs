@@ -1,6 +1,6 @@
 //! `rproxy nodes ls`.
 
-use super::overview::{HostObject, HostOverview, texts};
+use super::overview::{HostObject, HostOverview, listed};
 use super::reading::{labels, read_hosts};
 use crate::cli::format::{ListFormat, json_list};
 use crate::cli::table::{Surface, Table};
@@ -71,7 +71,7 @@ fn table(hosts: &[HostOverview<'_>]) -> Table<8> {
             host.standing(),
             time(host.last_seen()).into(),
             host.address().into(),
-            texts(host.labels).join(",").into(),
+            listed(host.labels, ",").into(),
             time(host.certificate_expires()).into(),
             host.sshd().unwrap_or("-").into(),
             at.map_or_else(|| tunnel.to_owned(), |at| format!("{tunnel}, {at}"))

@@ -225,6 +225,12 @@ impl<'a> HostObject<'a> {
     }
 }
 
+/// Labels, for people.
+pub(super) fn listed(labels: &[Label], between: &str) -> String {
+    let labels: Vec<String> = labels.iter().map(Label::listed).collect();
+    labels.join(between)
+}
+
 /// Labels as `key=value`.
 pub(super) fn texts(labels: &[Label]) -> Vec<String> {
     labels.iter().map(Label::to_string).collect()

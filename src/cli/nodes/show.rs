@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::failure;
-use super::overview::{HostObject, HostOverview, texts};
+use super::overview::{HostObject, HostOverview, listed, texts};
 use super::reading::read_hosts;
 use crate::cli::format::ReportFormat;
 use crate::cli::inventory::has_name;
@@ -166,7 +166,7 @@ fn told(host: &HostOverview<'_>) -> String {
     let Some(node) = host.joined else {
         line("source", "the configuration");
         line("address", &host.address());
-        line("labels", &texts(host.labels).join(", "));
+        line("labels", &listed(host.labels, ", "));
         return text;
     };
     let others: Vec<&str> = node.names.iter().skip(1).map(String::as_str).collect();
@@ -193,9 +193,9 @@ fn told(host: &HostOverview<'_>) -> String {
     }
     line("address", &host.address());
     line("tunnel", &tunnel(host));
-    line("labels", &texts(host.labels).join(", "));
+    line("labels", &listed(host.labels, ", "));
     if !node.forced_labels.is_empty() {
-        line("of the token", &texts(&node.forced_labels).join(", "));
+        line("of the token", &listed(&node.forced_labels, ", "));
     }
     match &node.certificate {
         Some(certificate) => line(

@@ -119,6 +119,20 @@ fn hosts_of_the_configuration_and_of_the_state_are_one_list_with_fixed_keys() {
 }
 
 #[test]
+fn a_host_cannot_seem_to_have_a_label_that_it_does_not_have() {
+    let fixture = HostsFixture::new();
+    fixture.join(&node("db1", &["zone=a,role=db"]));
+    assert!(fixture.names(&["--labels=role=db"]).is_empty());
+    let shown = "\"zone=a,role=db\"";
+    for args in [&["ls"][..], &["show", "db1"]] {
+        let text = fixture.ok(args);
+        assert!(text.contains(shown), "{text}");
+    }
+    let hosts = fixture.json(&["ls", "--format=json"]);
+    assert_eq!(hosts[0]["labels"], json!(["zone=a,role=db"]));
+}
+
+#[test]
 fn a_list_has_the_hosts_that_carry_all_labels() {
     let fixture = HostsFixture::new();
     fixture.join(&node("db1", &["env=prod", "role=db"]));

@@ -126,7 +126,7 @@ fn table(tokens: &[Token], now: u64) -> Table<8> {
             true => "any".to_owned(),
             false => token.names.join(","),
         };
-        let labels: Vec<String> = token.labels.iter().map(Label::to_string).collect();
+        let labels: Vec<String> = token.labels.iter().map(Label::listed).collect();
         table.push([
             token.id.to_string().into(),
             Cell::tinted(standing.as_str(), standing.tint()),

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::context::ProgramContext;
 use crate::access::logins_at;
+use crate::model::Label;
 use crate::model::text::Printable;
 use crate::nodes::place;
 
@@ -73,7 +74,10 @@ impl OpenHost {
     fn row(&self) -> [String; 3] {
         let labels = self.labels.iter();
         let labels: Vec<String> = labels
-            .map(|(key, value)| format!("{key}={value}"))
+            .map(|(key, value)| {
+                let (key, value) = (key.clone(), value.clone());
+                Label { key, value }.listed()
+            })
             .collect();
         let shown = |text: &str| Printable(text).to_string();
         [
@@ -105,12 +109,14 @@ mod tests {
                 &[("env", "prod"), ("tier", "1")],
             ),
             host("web.example.com", &["root"], &[]),
+            host("web2", &["root"], &[("note", "a env=prod")]),
         ];
         assert_eq!(
             table(&hosts),
             "HOST             LOGINS        LABELS\n\
              db1              alice,deploy  env=prod tier=1\n\
-             web.example.com  root\n"
+             web.example.com  root\n\
+             web2             root          \"note=a env=prod\"\n"
         );
         assert_eq!(table(&[]), "HOST  LOGINS  LABELS\n");
     }
