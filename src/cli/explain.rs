@@ -4,17 +4,17 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::inventory::HostList;
 use super::table::{Surface, Table};
 use super::{Context, Exit, Failure, ui};
 use crate::access::{Constraint, Grant, PolicyDenial, Question, RequestedHost, RuleRef};
 use crate::cli::format::ReportFormat;
-use crate::config::{keys, permit_values};
+use crate::config::{Config, keys, permit_values};
 use crate::dns::Resolver;
 use crate::model::text;
-use crate::model::{HostName, Target, format_duration};
+use crate::model::{HostName, Label, Target, format_duration};
 use crate::nodes::{self, Inventory, Match, ResolveError, Whereabouts};
 
 const CANNOT: &str = "cannot explain that";
@@ -63,7 +63,8 @@ impl ExplainArgs {
 
     fn explain(&self, context: &Context) -> Result<Explanation, Failure> {
         let config = &context.config;
-        let inventory = HostList::readable(config).inventory(config)?;
+        let hosts = HostList::readable(config);
+        let inventory = hosts.inventory(config)?;
         let (user, target) = self.subject()?;
         let place = place(&inventory, &target)?;
         let policy = config.policy();
@@ -84,7 +85,14 @@ impl ExplainArgs {
         };
         let mut verdict = judge(&place);
         if verdict.is_ok() && policy.has_roles() {
-            for other in others(&inventory, &target, &place)? {
+            let node = inventory.resolve(&target).ok().and_then(|found| found.node);
+            let joined = node.and_then(|node| node.id);
+            let others = match joined {
+                // No address is dialled.
+                Some(id) if hosts.is_behind_tunnel(id) => Vec::new(),
+                _ => others(config, &inventory, &target, &place)?,
+            };
+            for other in others {
                 verdict = match (verdict, judge(&other)) {
                     (Ok(grant), Ok(more)) => Ok(grant.and(more)),
                     (Err(barred), _) | (Ok(_), Err(barred)) => Err(barred),
@@ -96,7 +104,7 @@ impl ExplainArgs {
             user: user.to_owned(),
             login: self.login.clone(),
             host: place.name,
-            labels: place.labels.iter().map(ToString::to_string).collect(),
+            labels: place.labels,
             from: self.from,
             roles: roles.map(|role| role.name.clone()).collect(),
             ..Explanation::of(&verdict)
@@ -130,6 +138,7 @@ fn place(inventory: &Inventory, target: &Target) -> Result<RequestedHost, Failur
 /// The nodes that the target turns out to be as well, by the address that is dialled for them. A target
 /// that resolves to nothing is compared by its name alone.
 fn others(
+    config: &Config,
     inventory: &Inventory,
     target: &Target,
     place: &RequestedHost,
@@ -151,10 +160,16 @@ fn others(
         known.learn(inventory, &resolver).await;
         resolver.resolve(&found.host).await.unwrap_or_default()
     });
-    let mut others = inventory.places_by_text(&found.host, found.port);
+    let joined = found.node.and_then(|node| node.id);
+    let mut others = match joined {
+        None => inventory.places_by_text(&found.host, found.port),
+        // What it reports itself is no reason to ask about others.
+        Some(_) => Vec::new(),
+    };
+    let joined = joined.filter(|_| config.auth.proxy_checks_host_keys);
     for address in addresses {
         let address = SocketAddr::new(address, found.port);
-        let nodes = known.nodes_at(inventory, address);
+        let nodes = known.nodes_for(inventory, address, joined);
         others.extend(nodes.into_iter().map(nodes::place));
     }
     others.retain(|other| other != place);
@@ -169,7 +184,8 @@ struct Explanation {
     user: String,
     login: String,
     host: String,
-    labels: Vec<String>,
+    #[serde(serialize_with = "texts")]
+    labels: Vec<Label>,
     from: Option<IpAddr>,
     roles: Vec<String>,
     /// Why, in a sentence.
@@ -178,6 +194,11 @@ struct Explanation {
     rule: Option<RuleLine>,
     /// What a connection may carry, and what is demanded of it.
     permits: Vec<Permitted>,
+}
+
+/// Labels as `key=value`.
+fn texts<S: Serializer>(labels: &[Label], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(labels.iter().map(Label::to_string))
 }
 
 #[derive(Debug, Serialize)]
@@ -235,7 +256,8 @@ impl Explanation {
             "{user} {may} log in to {host} as {login}\n  {}\n",
             self.reason
         );
-        for (what, words) in [("roles", &self.roles), ("labels", &self.labels)] {
+        let labels = self.labels.iter().map(Label::listed).collect();
+        for (what, words) in [("roles", self.roles.clone()), ("labels", labels)] {
             if !words.is_empty() {
                 text.push_str(&format!("  {what}: {}\n", words.join(", ")));
             }
@@ -301,6 +323,7 @@ mod tests {
 
     use super::*;
     use crate::cli::nodes::testing::{HostsFixture, node};
+    use crate::model::TunnelRule;
     use crate::state::{JoinedNode, NodeLock};
 
     #[derive(Debug, Parser)]
@@ -437,24 +460,31 @@ users: [{ name: alice, roles: [dba] }]
 ";
         let fixture = HostsFixture::of(&format!("cluster_name: example.com{config}"));
         fixture.join(&node("db1", &["env=prod"]));
-        // At an address of its own: a rule about one host of an address holds for all of them.
+        // Hosts of different networks can report the same address.
+        fixture.join(&node("db2", &["env=test"]));
         fixture.join(&JoinedNode {
-            address: "10.0.0.6".to_owned(),
-            ..node("db2", &["env=test"])
+            tunnel: TunnelRule::Required,
+            ..node("inner1", &["env=prod", "net=inner"])
         });
         let explain = |subject: &str| {
             let line = ExplainCli::try_parse_from(["explain", subject, "--login=root"]);
             line.unwrap().args.explain(&fixture.context).unwrap()
         };
-        for subject in ["alice@db1", "alice@db1.example.com", "alice@env=prod"] {
+        for (subject, host) in [
+            ("alice@db1", "db1"),
+            ("alice@db1.example.com", "db1"),
+            ("alice@db1-alias", "db1"),
+            ("alice@inner1", "inner1"),
+            ("alice@net=inner", "inner1"),
+        ] {
             let answer = explain(subject);
             assert!(answer.allowed, "{subject}: {}", answer.reason);
-            assert_eq!(
-                (answer.host.as_str(), answer.labels.as_slice()),
-                ("db1", &["env=prod".to_owned()][..])
+            assert_eq!(answer.host, host, "{subject}");
+            assert!(
+                answer.labels.contains(&"env=prod".parse().unwrap()),
+                "{subject}"
             );
         }
-        assert!(explain("alice@db1-alias").allowed);
         assert!(!explain("alice@db2").allowed);
         let lock = NodeLock {
             at: 1,

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{Exit, Failure, ui};
-use crate::config::Config;
+use crate::config::{Config, Diagnostic};
 use crate::model::{NodeId, TunnelRule, chain};
 use crate::nodes::{Inventory, NameClash, Node};
 use crate::state::{JoinedNode, OpenTunnel, ProxyRow, State, StateError};
@@ -162,10 +162,31 @@ impl HostList {
         }
     }
 
+    /// Whether the host with this id has joined, and is reached through its tunnel.
+    pub(crate) fn is_behind_tunnel(&self, id: NodeId) -> bool {
+        let mut joined = self.joined.iter();
+        joined.any(|node| node.id == id && self.is_tunnelled(node))
+    }
+
     /// Whether a host that has joined reports.
     pub(crate) fn is_online(&self, node: &JoinedNode) -> bool {
         node.is_online(self.now)
     }
+}
+
+/// The warnings about a configuration that hold with the hosts that have joined. If the state cannot be read,
+/// all do: that is for others to tell.
+pub(crate) fn that_hold<'w>(config: &Config, warnings: &'w [Diagnostic]) -> Vec<&'w Diagnostic> {
+    // A database that cannot be reached is waited for.
+    if !warnings.iter().any(Diagnostic::is_about_nodes) {
+        return warnings.iter().collect();
+    }
+    let hosts = HostList::read(config).unwrap_or_else(|_told| HostList::without_state(config));
+    let joined: Vec<Node> = hosts.joined().map(as_node).collect();
+    let warnings = warnings.iter();
+    warnings
+        .filter(|warning| warning.holds_with(&joined))
+        .collect()
 }
 
 /// A host that has joined, as the inventory has it.
@@ -194,4 +215,44 @@ pub(crate) fn last_seen(node: &JoinedNode) -> u64 {
 pub(crate) fn has_name(node: &JoinedNode, name: &str) -> bool {
     let mut names = node.names.iter().chain([&node.name]);
     names.any(|own| own.eq_ignore_ascii_case(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::nodes::testing::{HostsFixture, node};
+
+    #[test]
+    fn a_rule_about_hosts_that_have_joined_is_no_risk() {
+        let fixture = HostsFixture::of(
+            "cluster_name: example.com
+nodes: [{ name: web1, addr: 10.0.0.7 }]
+roles:
+  - name: dba
+    allow:
+      - { nodes: [\"db*\"], labels: { role: db } }
+      - { nodes: [web1], labels: { role: web } }
+      - { labels: { role: dbb } }
+",
+        );
+        let told = || {
+            let context = &fixture.context;
+            let mut told = that_hold(&context.config, &context.warnings);
+            told.retain(|warning| warning.is_about_nodes());
+            let told = told.into_iter();
+            told.map(|warning| format!("{}: {}", warning.key(), warning.message()))
+                .collect::<Vec<_>>()
+        };
+        let label = |rule: usize, value: &str| {
+            format!(
+                "roles[0].allow[{rule}].labels: no node of the configuration has a label \"role={value}\""
+            )
+        };
+        let name = "roles[0].allow[0].nodes: no node of the configuration is called \"db*\": \
+                    this is about other hosts alone";
+        let (db, web, other) = (label(0, "db"), label(1, "web"), label(2, "dbb"));
+        assert_eq!(told(), [name, &db, &web, &other]);
+        fixture.join(&node("db1", &["role=db"]));
+        assert_eq!(told(), [web, other]);
+    }
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::inventory::exact_or_all;
 use super::{Inventory, Node, plain};
 use crate::dns::Resolver;
+use crate::model::NodeId;
 
 /// How long a name is not looked up again.
 const FRESH: Duration = Duration::from_secs(10);
@@ -94,6 +95,23 @@ impl Whereabouts {
                 .is_some_and(|seen| seen.addresses.iter().any(|own| plain(*own) == at)),
         };
         exact_or_all(inventory.nodes().iter().filter(is_there), address.port())
+    }
+
+    /// The nodes at an address, for a user who goes to the host `joined`, whose certificate says which host it
+    /// is; `None` for all other targets. Hosts that have joined report their addresses themselves: none of
+    /// them can block the way to another one.
+    #[must_use]
+    pub fn nodes_for<'i>(
+        &self,
+        inventory: &'i Inventory,
+        address: SocketAddr,
+        joined: Option<NodeId>,
+    ) -> Vec<&'i Node> {
+        let mut nodes = self.nodes_at(inventory, address);
+        if joined.is_some() {
+            nodes.retain(|node| node.id.is_none() || node.id == joined);
+        }
+        nodes
     }
 }
 

@@ -176,12 +176,8 @@ impl Router {
         let inventory = &settings.inventory;
         let mut places: Vec<RequestedHost> = match address {
             HostAddress::Tcp(socket) => {
-                let mut nodes = self.whereabouts.nodes_at(inventory, socket);
-                // Hosts that have joined report their addresses themselves: none of them can block the way
-                // to another one. Its certificate says which of them a host is.
-                if route.joined.is_some() && settings.checks_host_keys {
-                    nodes.retain(|node| node.id.is_none() || node.id == route.joined);
-                }
+                let joined = route.joined.filter(|_| settings.checks_host_keys);
+                let nodes = self.whereabouts.nodes_for(inventory, socket, joined);
                 nodes.into_iter().map(place).collect()
             }
             HostAddress::Tunnel(id) => inventory.node_of(id).map(place).into_iter().collect(),
