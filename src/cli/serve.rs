@@ -12,7 +12,7 @@ use crate::monitor::{self, ChildArgs, MonitorError, WORKER};
 use crate::sys::process;
 
 use super::logging::{self, LogFormat};
-use super::{Context, Exit, Failure, preconditions, ui};
+use super::{Context, Exit, Failure, inventory, preconditions, ui};
 
 /// Run the proxy
 #[derive(Debug, clap::Args)]
@@ -39,7 +39,7 @@ impl ServeArgs {
             self.check_file(&source)?;
         }
         if self.check || self.print_config {
-            for warning in &context.warnings {
+            for warning in inventory::that_hold(&context.config, &context.warnings) {
                 ui::note(&warning.to_string());
             }
         }

@@ -3,8 +3,10 @@
 use std::fmt;
 
 use super::masked::masked;
+use super::wanted_node::WantedNode;
 use super::yaml::Position;
 use crate::model::text::is_unsafe;
+use crate::nodes::Node;
 
 /// Most characters of a line that are shown; the rest of it does not help.
 const MAX_EXCERPT: usize = 160;
@@ -30,6 +32,8 @@ pub struct Diagnostic {
     key: String,
     message: String,
     excerpt: Option<String>,
+    /// What is wrong is that no node of the configuration has this.
+    unmatched: Option<WantedNode>,
 }
 
 impl Diagnostic {
@@ -37,6 +41,20 @@ impl Diagnostic {
     #[must_use]
     pub fn severity(&self) -> Severity {
         self.severity
+    }
+
+    /// Whether it says that no node of the configuration has what a rule names.
+    #[must_use]
+    pub fn is_about_nodes(&self) -> bool {
+        self.unmatched.is_some()
+    }
+
+    /// Whether it still holds if these nodes are in the inventory too: a rule may be about hosts that have
+    /// joined, which the file does not have.
+    #[must_use]
+    pub fn holds_with(&self, nodes: &[Node]) -> bool {
+        let is_had = |unmatched: &WantedNode| nodes.iter().any(|node| unmatched.is_had_by(node));
+        !self.unmatched.as_ref().is_some_and(is_had)
     }
 
     /// The path of the key, as in `proxy_service.listen_addr`; empty for the file as a whole.
@@ -120,6 +138,19 @@ impl<'f> Diagnostics<'f> {
         self.warnings.push(found);
     }
 
+    /// Notes that no node of the configuration has what a rule names.
+    pub(super) fn unmatched(
+        &mut self,
+        place: Option<Position>,
+        key: &str,
+        message: String,
+        unmatched: WantedNode,
+    ) {
+        let mut found = self.diagnostic(Severity::Warning, place, key, message);
+        found.unmatched = Some(unmatched);
+        self.warnings.push(found);
+    }
+
     /// How many warnings there are so far.
     pub(super) fn warnings(&self) -> usize {
         self.warnings.len()
@@ -147,6 +178,7 @@ impl<'f> Diagnostics<'f> {
             key: key.to_owned(),
             message,
             excerpt: line.map(|(place, line)| excerpt(place, line)),
+            unmatched: None,
         }
     }
 }

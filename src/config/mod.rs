@@ -36,6 +36,7 @@ mod unmatched;
 mod upstream;
 mod users;
 mod value;
+mod wanted_node;
 mod weaker;
 mod web;
 mod yaml;

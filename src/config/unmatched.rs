@@ -2,14 +2,14 @@
 //! denies.
 
 use crate::access::Rule;
-use crate::model::Label;
 use crate::nodes::Node;
 
 use super::diagnostic::Diagnostics;
 use super::rule::{RULE_LABELS, RULE_NODES};
 use super::section::{Section, quoted};
+use super::wanted_node::WantedNode;
 
-/// Warns of node names and labels that no node of the inventory has.
+/// Warns of node names and labels that no node of the configuration has.
 pub(super) fn warn(
     section: &Section<'_>,
     rule: &Rule,
@@ -24,20 +24,24 @@ pub(super) fn warn(
     let path = section.path_to(RULE_LABELS.name);
     let place = section.place_of(&RULE_LABELS);
     for wanted in &rule.labels {
-        if !nodes.iter().any(|node| wanted.is_among(&node.labels)) {
+        let wanted_node = WantedNode {
+            names: None,
+            labels: vec![wanted.clone()],
+        };
+        if !nodes.iter().any(|node| wanted_node.is_had_by(node)) {
             let label = quoted(&format!("{}={}", wanted.key, wanted.value));
-            diagnostics.warning(place, &path, format!("no node has a label {label}"));
+            let message = format!("no node of the configuration has a label {label}");
+            diagnostics.unmatched(place, &path, message, wanted_node);
         }
     }
     if diagnostics.warnings() == so_far && !rule.labels.is_empty() {
-        let names = rule.nodes.as_deref();
-        let is_meant = |node: &Node| {
-            names.is_none_or(|names| names.iter().any(|name| name.matches(&node.name)))
-                && carries_all(rule, &node.labels)
+        let wanted_node = WantedNode {
+            names: rule.nodes.clone(),
+            labels: rule.labels.clone(),
         };
-        if !nodes.iter().any(is_meant) {
-            let message = "no node has all that this rule names";
-            diagnostics.warning(section.place(), section.path(), message);
+        if !nodes.iter().any(|node| wanted_node.is_had_by(node)) {
+            let message = "no node of the configuration has all that this rule names".to_owned();
+            diagnostics.unmatched(section.place(), section.path(), message, wanted_node);
         }
     }
 }
@@ -46,16 +50,21 @@ fn names(section: &Section<'_>, rule: &Rule, nodes: &[Node], diagnostics: &mut D
     let key = &RULE_NODES;
     let places = section.places(key).into_iter();
     for (pattern, place) in rule.nodes.iter().flatten().zip(places) {
-        if !nodes.iter().any(|node| pattern.matches(&node.name)) {
+        let wanted_node = WantedNode {
+            names: Some(vec![pattern.clone()]),
+            labels: Vec::new(),
+        };
+        if !nodes.iter().any(|node| wanted_node.is_had_by(node)) {
             let message = format!(
-                "no node is called {}: this is about hosts outside the inventory alone",
+                "no node of the configuration is called {}: this is about other hosts alone",
                 quoted(&pattern.to_string())
             );
-            diagnostics.warning(Some(place), &section.path_to(key.name), message);
+            diagnostics.unmatched(
+                Some(place),
+                &section.path_to(key.name),
+                message,
+                wanted_node,
+            );
         }
     }
-}
-
-fn carries_all(rule: &Rule, labels: &[Label]) -> bool {
-    rule.labels.iter().all(|wanted| wanted.is_among(labels))
 }

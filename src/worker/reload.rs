@@ -71,8 +71,11 @@ impl Reload {
         let needs_restart = config.keep_until_restart(&self.config);
         let store = self.nodes.now().recording.store.clone();
         let settings = settings(&config, &*self.files, store)?;
+        let now = self.nodes.now();
         for warning in &warnings {
-            tracing::warn!(target: "config", "{}", warning.headline());
+            if warning.holds_with(now.inventory.nodes()) {
+                tracing::warn!(target: "config", "{}", warning.headline());
+            }
         }
         for key in &needs_restart {
             tracing::warn!(

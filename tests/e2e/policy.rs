@@ -552,7 +552,7 @@ fn a_check_warns_of_people_and_logins_that_nobody_has() {
     assert_eq!(
         warnings,
         [
-            "roles[0].deny[0].labels: no node has a label \"env=prdo\"",
+            "roles[0].deny[0].labels: no node of the configuration has a label \"env=prdo\"",
             "login postgers is in no certificate that was issued here",
             "user alcie is in no certificate that was issued here",
         ],

@@ -14,7 +14,7 @@ mod system;
 
 use super::checks::{CONFIG, CONFIG_MODE};
 use super::report::Finding;
-use crate::cli::inventory::HostList;
+use crate::cli::inventory::{self, HostList};
 use crate::cli::{Exit, Failure};
 use crate::config::{Config, ConfigError, Diagnostic, Source};
 use crate::dns::Resolver;
@@ -70,7 +70,7 @@ fn configuration(source: &Source, findings: &mut Vec<Finding>) -> Option<Config>
     match source.load() {
         Ok(loaded) => {
             let file = &loaded.config.file;
-            for warning in &loaded.warnings {
+            for warning in inventory::that_hold(&loaded.config, &loaded.warnings) {
                 findings.push(risk(file, warning));
             }
             let (check, detail) = (&CONFIG, format!("cluster {}", loaded.config.cluster_name));
