@@ -1591,7 +1591,7 @@ _rproxy() {
                     return 0
                     ;;
                 --tunnel)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=($(compgen -W "no allowed required" -- "${cur}"))
                     return 0
                     ;;
                 --uses)

@@ -230,7 +230,7 @@ complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and __fish_seen_sub
 complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and __fish_seen_subcommand_from show" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
-complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and __fish_seen_subcommand_from lock" -l reason -d 'Why, in one line, for the audit log, users and `rproxy nodes show`' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and __fish_seen_subcommand_from lock" -l reason -d 'Why, in one line, for the audit log and `rproxy nodes show`' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and __fish_seen_subcommand_from lock" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and __fish_seen_subcommand_from lock" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and __fish_seen_subcommand_from lock" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -351,7 +351,9 @@ complete -c rproxy -n "__fish_rproxy_using_subcommand tokens; and not __fish_see
 complete -c rproxy -n "__fish_rproxy_using_subcommand tokens; and __fish_seen_subcommand_from add" -l type -d 'Who joins with it' -r -f -a "node\t'A host'"
 complete -c rproxy -n "__fish_rproxy_using_subcommand tokens; and __fish_seen_subcommand_from add" -l names -d 'Names that hosts can have which join with it [default: any that is free]' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand tokens; and __fish_seen_subcommand_from add" -l labels -d 'Labels that these hosts have, whatever they say themselves' -r
-complete -c rproxy -n "__fish_rproxy_using_subcommand tokens; and __fish_seen_subcommand_from add" -l tunnel -d 'Whether these hosts may, or have to, be reached through a tunnel that they keep open: no, allowed or required' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand tokens; and __fish_seen_subcommand_from add" -l tunnel -d 'Whether these hosts may, or have to, be reached through a tunnel that they keep open' -r -f -a "no\t''
+allowed\t''
+required\t''"
 complete -c rproxy -n "__fish_rproxy_using_subcommand tokens; and __fish_seen_subcommand_from add" -l uses -d 'How many hosts can join with it; 10000 at most' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand tokens; and __fish_seen_subcommand_from add" -l ttl -d 'How long it is valid, as in 30m, 1h, 2d; 30d at most' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand tokens; and __fish_seen_subcommand_from add" -l format -d 'As text, or as an object' -r -f -a "text\t'For people'

@@ -335,7 +335,7 @@ Register-ArgumentCompleter -Native -CommandName 'rproxy' -ScriptBlock {
             break
         }
         'rproxy;nodes;lock' {
-            [CompletionResult]::new('--reason', '--reason', [CompletionResultType]::ParameterName, 'Why, in one line, for the audit log, users and `rproxy nodes show`')
+            [CompletionResult]::new('--reason', '--reason', [CompletionResultType]::ParameterName, 'Why, in one line, for the audit log and `rproxy nodes show`')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]')
             [CompletionResult]::new('--data-dir', '--data-dir', [CompletionResultType]::ParameterName, 'Directory for keys, recordings and logs; overrides the configuration''s `data_dir`')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
@@ -526,7 +526,7 @@ Register-ArgumentCompleter -Native -CommandName 'rproxy' -ScriptBlock {
             [CompletionResult]::new('--type', '--type', [CompletionResultType]::ParameterName, 'Who joins with it')
             [CompletionResult]::new('--names', '--names', [CompletionResultType]::ParameterName, 'Names that hosts can have which join with it [default: any that is free]')
             [CompletionResult]::new('--labels', '--labels', [CompletionResultType]::ParameterName, 'Labels that these hosts have, whatever they say themselves')
-            [CompletionResult]::new('--tunnel', '--tunnel', [CompletionResultType]::ParameterName, 'Whether these hosts may, or have to, be reached through a tunnel that they keep open: no, allowed or required')
+            [CompletionResult]::new('--tunnel', '--tunnel', [CompletionResultType]::ParameterName, 'Whether these hosts may, or have to, be reached through a tunnel that they keep open')
             [CompletionResult]::new('--uses', '--uses', [CompletionResultType]::ParameterName, 'How many hosts can join with it; 10000 at most')
             [CompletionResult]::new('--ttl', '--ttl', [CompletionResultType]::ParameterName, 'How long it is valid, as in 30m, 1h, 2d; 30d at most')
             [CompletionResult]::new('--format', '--format', [CompletionResultType]::ParameterName, 'As text, or as an object')

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::ValueEnum;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 
 use super::{Context, Exit, Failure, NodeAccess, failure, ui};
@@ -11,8 +12,7 @@ use crate::cli::format::ReportFormat;
 use crate::cli::nodes;
 use crate::enrolment::{IssuedToken, MAX_TOKEN_TTL, MAX_TOKEN_USES, NewToken};
 use crate::model::{
-    DurationError, HostName, HostPrincipal, Label, TunnelRule, TunnelRuleError,
-    parse_duration_with_units, text,
+    DurationError, HostName, HostPrincipal, Label, TunnelRule, parse_duration_with_units, text,
 };
 
 /// Who joins with the token.
@@ -38,9 +38,8 @@ pub(crate) struct TokensAddArgs {
     /// Labels that these hosts have, whatever they say themselves
     #[arg(long, value_name = "KEY=VALUE,..", value_delimiter = ',')]
     labels: Vec<String>,
-    /// Whether these hosts may, or have to, be reached through a tunnel that they keep open: no, allowed
-    /// or required
-    #[arg(long, value_name = "RULE", default_value_t = TunnelRule::No, value_parser = tunnel_rule)]
+    /// Whether these hosts may, or have to, be reached through a tunnel that they keep open
+    #[arg(long, value_name = "RULE", default_value_t = TunnelRule::No, value_parser = tunnel_rule())]
     tunnel: TunnelRule,
     /// How many hosts can join with it; 10000 at most
     #[arg(long, value_name = "COUNT", default_value_t = 1,
@@ -54,9 +53,10 @@ pub(crate) struct TokensAddArgs {
     format: ReportFormat,
 }
 
-/// One of three words.
-fn tunnel_rule(text: &str) -> Result<TunnelRule, TunnelRuleError> {
-    text.parse()
+/// One of three words, which shells know too.
+fn tunnel_rule() -> impl TypedValueParser<Value = TunnelRule> {
+    let words = PossibleValuesParser::new(TunnelRule::ALL.map(TunnelRule::name));
+    words.try_map(|word| word.parse::<TunnelRule>())
 }
 
 impl TokensAddArgs {
