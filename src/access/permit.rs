@@ -111,7 +111,7 @@ impl Denial {
                     "check the name; the people who run this proxy can tell by the id which rule it is"
                 }
                 PolicyDenial::Locked => {
-                    "the people who run this proxy have locked it; they can unlock it, on the proxy: rproxy nodes unlock"
+                    "the people who run this proxy have locked it; they can unlock it, on the proxy: rproxy nodes unlock NAME"
                 }
                 PolicyDenial::Address { .. } => "connect from elsewhere",
                 PolicyDenial::Lifetime {

@@ -116,7 +116,7 @@ impl Refused {
         Self::new(
             "label-forced",
             format!(
-                "this token sets the label {forced}, and the host asks for {}",
+                "the host's token sets the label {forced}, and the host asks for {}",
                 shown(label)
             ),
         )

@@ -7,14 +7,14 @@ use crate::session::Reason;
 
 /// Lock a host that has joined
 ///
-/// Live sessions there and its tunnel end within a second, nobody can log in to it through the proxy, and
-/// it gets no new certificate. It stays in the inventory, for `rproxy nodes unlock`.
+/// Live sessions there end within a second, and its tunnel a second later. Nobody can log in to it through
+/// the proxy, and it gets no new certificate. It stays in the inventory, for `rproxy nodes unlock`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct NodesLockArgs {
     /// Name of the host
     #[arg(value_name = "NAME")]
     joined: String,
-    /// Why, in one line, for the audit log, users and `rproxy nodes show`
+    /// Why, in one line, for the audit log and `rproxy nodes show`
     #[arg(long, value_name = "TEXT")]
     reason: Option<Reason>,
 }

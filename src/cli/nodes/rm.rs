@@ -6,9 +6,9 @@ use crate::cli::{Context, Failure, ui};
 
 /// Remove a host that has joined
 ///
-/// Live sessions there and its tunnel end within a second. It can join again, with a token. On the host,
-/// `sh join.sh --leave` removes what the script has installed. To refuse its host certificate as well,
-/// which is valid until it expires: `rproxy auth revoke --key-id`.
+/// Live sessions there end within a second, and its tunnel a second later. It can join again, with a
+/// token. On the host, `sh join.sh --leave` removes what the script has installed. To refuse its host
+/// certificate as well, which is valid until it expires: `rproxy auth revoke --key-id`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct NodesRmArgs {
     /// Name of the host

@@ -31,7 +31,7 @@ fn it_gives_no_other_name_and_no_other_labels() {
         ..report
     };
     let outcome = world.join_as(&thief, &token, &report);
-    let said = "this token sets the label env=prod, and the host asks for env=test";
+    let said = "the host's token sets the label env=prod, and the host asks for env=test";
     assert_refused(&world, &outcome, "label-forced", said);
     assert_eq!(world.listed_node("web1"), None);
 

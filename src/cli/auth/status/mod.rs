@@ -20,8 +20,9 @@ use report::{AuthorityStatus, KeyStatus, Report};
 
 /// Show the CA keys, their rotation, and what every host trusts and shows
 ///
-/// Every host of the inventory is connected to: it proves which host certificate it has, and is asked
-/// about a certificate of each user CA for an account. Nobody logs in: the certificates have no
+/// Every host of the inventory is connected to, but for those that are reached through a tunnel or are
+/// locked: it proves which host certificate it has, and is asked about a certificate of each user CA for
+/// an account. Nobody logs in: the certificates have no
 /// private key. If a CA's key is in an agent that is out of reach, the hosts are not asked
 /// about it. A host takes none where the account does not exist, or is closed to certificates.
 /// During a rotation, hosts that have joined are listed with what they have not reported to have yet.

@@ -33,7 +33,7 @@ pub(super) fn target_rows() -> Vec<Expected> {
         login: Some("root".to_owned()),
         why: Box::new(PolicyDenial::Locked),
     };
-    let unlock = "the people who run this proxy have locked it; they can unlock it, on the proxy: rproxy nodes unlock";
+    let unlock = "the people who run this proxy have locked it; they can unlock it, on the proxy: rproxy nodes unlock NAME";
     let check = "check the name; the people who run this proxy can tell by the id which rule it is";
     vec![
         row(
