@@ -178,7 +178,7 @@ make_work() {
 ask_sshd() {
     "$sshd" "$1" -f "$2" </dev/null >"$work/sshd.out" 2>"$work/sshd.err" && return 0
     # Debian has it made by the unit of a running sshd only. It stays: sshd may have been started since.
-    missing=$(sed -n 's/^Missing privilege separation directory: *//p' "$work/sshd.err" | head -n 1)
+    missing=$(plain <"$work/sshd.err" | sed -n 's/^Missing privilege separation directory: *//p' | head -n 1)
     case $missing in
         /run/* | /var/run/*)
             mkdir -m 0755 "$missing" 2>/dev/null || return 1

@@ -58,6 +58,22 @@ fn a_host_with_the_newest_openssh_joins_by_one_command() {
     a_fresh_debian_joins_and_leaves("sid");
 }
 
+/// Debian's unit makes what sshd needs to look at its configuration, and removes it when sshd stops: where
+/// sshd is started for each connection, it is not there.
+#[test]
+fn a_host_whose_sshd_is_not_running_joins() {
+    let world = World::new();
+    for suite in ["bookworm", "sid"] {
+        let Some(host) = DebianHost::new(&world.children, suite) else {
+            return;
+        };
+        host.shell("rmdir /run/sshd");
+        let names = format!("--names={suite}");
+        host.joins(&world, &[&names], &["--address=127.0.0.1"]);
+        assert_eq!(host.shell("ls -bd /run/sshd*"), "/run/sshd\n");
+    }
+}
+
 /// Whoever types the token, and changes their mind: it is not shown, and the terminal shows what comes after it.
 #[test]
 fn a_token_that_is_typed_is_not_shown() {
