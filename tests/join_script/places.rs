@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::double::Answer;
+use crate::double::{Answer, run};
 use crate::host::{Manager, ScratchHost, each_shell, one_shell, text, until};
 use crate::skipped;
 
@@ -174,8 +174,56 @@ fn the_tunnel_is_that_of_stock_ssh() {
                 .count(),
             1
         );
+        // A unit that is stopped has not failed.
+        let status = tunnel_ends(&host, &mut tunnel).to_string();
+        for unit in ["tunnel", "heartbeat"] {
+            let unit = format!("etc/systemd/system/rproxy-{unit}.service");
+            let fine = format!("SuccessExitStatus={status}\n");
+            assert!(text(&host.at(&unit)).contains(&fine), "{unit}: {status}");
+        }
         host.leave().success();
-        tunnel.wait().unwrap();
+    });
+}
+
+/// Ends it as a manager does.
+fn tunnel_ends(host: &ScratchHost, tunnel: &mut std::process::Child) -> i32 {
+    run(Command::new("kill").arg(tunnel.id().to_string()));
+    tunnel.wait().unwrap().code().unwrap()
+}
+
+/// The proxy refuses it each time: it is tried more seldom.
+#[test]
+fn a_tunnel_that_is_refused_waits() {
+    each_shell(|shell| {
+        for (why, is_patient) in [
+            (
+                "Error: remote port forwarding failed for listen port 22",
+                true,
+            ),
+            ("rproxy: client: the node db1 is locked", true),
+            ("Connection refused", false),
+        ] {
+            let host = with_tunnel(shell, Manager::Systemd, "required");
+            host.joined(&[]);
+            let slept = host.at("slept");
+            host.put_program("ssh", &format!("#!/bin/sh\necho '{why}' >&2\nexit 255\n"));
+            let sleep = format!("#!/bin/sh\necho \"$1\" >>{}\n", slept.display());
+            host.put_program("sleep", &sleep);
+            let mut tunnel = host
+                .command(&host.ours("node.sh"), &["tunnel"])
+                .spawn()
+                .unwrap();
+            let seconds = || -> Vec<u32> {
+                let text = std::fs::read_to_string(&slept).unwrap_or_default();
+                text.lines().map(|line| line.parse().unwrap()).collect()
+            };
+            until("it was tried four times", || seconds().len() >= 4);
+            host.leave().success();
+            tunnel.wait().unwrap();
+            for (index, pause) in seconds().into_iter().enumerate().skip(1) {
+                assert_eq!(pause >= 60, is_patient, "{why}: {index}: {pause}");
+            }
+        }
     });
 }
 

@@ -1070,6 +1070,7 @@ ConditionPathExists=$home/node.sh
 Type=oneshot
 ExecStart=/bin/sh $home/node.sh heartbeat
 TimeoutStartSec=300
+SuccessExitStatus=130
 END
 }
 
@@ -1101,6 +1102,7 @@ ConditionPathExists=$home/node.sh
 
 [Service]
 ExecStart=/bin/sh $home/node.sh tunnel
+SuccessExitStatus=130
 Restart=always
 RestartSec=10
 
@@ -1613,7 +1615,7 @@ remember_problem() {
 # Keeps the tunnel open. Reconnects after up to 15 seconds: after a restart of the proxy all hosts come back.
 run_tunnel() {
     load_settings
-    another=''
+    another='' is_refused=''
     trap 'another=yes' USR1
     lock_name=tunnel.lock
     take_lock || exit 0
@@ -1637,7 +1639,15 @@ run_tunnel() {
         ssh_pid=''
         plain <"$work/tunnel.err" | head -c 2000 >&2
         pause=1
-        ! grep -Eq 'node-locked|not-joined' "$work/tunnel.err" || pause=60
+        if grep -q '^rproxy: .* is locked' "$work/tunnel.err"; then
+            pause=60
+        elif grep -q 'remote port forwarding failed' "$work/tunnel.err"; then
+            # The node was removed, or may have no tunnel. The first time, the proxy may have just started.
+            [ -z "$is_refused" ] || pause=60
+            is_refused=yes
+        else
+            is_refused=''
+        fi
         sleep $((pause + $(random) % 15))
     done
 }
