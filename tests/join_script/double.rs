@@ -146,6 +146,16 @@ impl ProxyDouble {
         fs::write(self.path(&format!("{program}.refusal")), text).unwrap();
     }
 
+    /// Lets no host in from now on, and says why before it does not, as of a locked node.
+    pub(crate) fn turn_away(&self, why: &str) {
+        fs::write(self.path("hosts"), "").unwrap();
+        fs::write(self.path("banner"), why).unwrap();
+        let config = self.path("sshd_config");
+        let banner = format!("Banner {}\n", self.path("banner").display());
+        let text = fs::read_to_string(&config).unwrap() + &banner;
+        fs::write(config, text).unwrap();
+    }
+
     /// What was asked so far.
     pub(crate) fn asked(&self) -> Vec<AskedProgram> {
         let entries = fs::read_dir(self.path("asked")).unwrap();

@@ -226,6 +226,24 @@ fn a_refused_heartbeat_changes_nothing() {
     });
 }
 
+/// The proxy does not let its host key in, and says why before.
+#[test]
+fn who_is_root_at_a_locked_node_reads_why() {
+    each_shell(|shell| {
+        let host = joined(shell);
+        let before = host.stamped();
+        host.proxy
+            .turn_away("rproxy: client: the node db1 is locked\n  hint: rproxy nodes unlock db1\n");
+        let said = host.heartbeat().failure();
+        assert!(said.contains("the node db1 is locked"), "{said}");
+        assert!(said.contains("refuses this report"), "{said}");
+        let said = host.join(&[]).failure();
+        assert!(said.contains("rproxy nodes unlock db1"), "{said}");
+        assert!(said.contains("refuses this host"), "{said}");
+        assert_eq!(host.stamped(), before);
+    });
+}
+
 /// `nodes rm` on the proxy: the script joins again, with a new token.
 #[test]
 fn a_removed_node_joins_again() {

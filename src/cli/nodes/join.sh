@@ -485,7 +485,8 @@ make_identity() {
 }
 
 # ssh to the proxy, with the file of known hosts and more options, or a program. In the background: it takes
-# the place of the shell there, so that it can be ended.
+# the place of the shell there, so that it can be ended. At lower levels of the log, ssh leaves out what the proxy
+# says before it lets nobody in, as to a locked node.
 ssh_to_proxy() {
     known=$1
     shift
@@ -494,7 +495,7 @@ ssh_to_proxy() {
         -o StrictHostKeyChecking="$strictly" -o UserKnownHostsFile="$known" \
         -o GlobalKnownHostsFile=/dev/null -o CheckHostIP=no -o UpdateHostKeys=no \
         -o ControlMaster=no -o ControlPath=none -o ConnectTimeout=20 \
-        -o ServerAliveInterval=15 -o ServerAliveCountMax=3 -o LogLevel=ERROR "$@"
+        -o ServerAliveInterval=15 -o ServerAliveCountMax=3 -o LogLevel=INFO "$@"
 }
 
 # One program of the proxy: its name, the largest answer, where the answer goes. The report is its input.
@@ -558,6 +559,11 @@ is_unknown_proxy() {
 
 is_refused_for() {
     grep -Eq "(^|[^a-z-])($1)([^a-z-]|\$)" "$work/ssh.err"
+}
+
+# Whether it was the proxy that has said no, and why.
+is_refusal() {
+    grep -q '^rproxy: ' "$work/ssh.err"
 }
 
 # Why a talk has failed, for people.
@@ -1367,6 +1373,7 @@ enter() {
 
 not_joined() {
     explain
+    is_refusal || fail "cannot ask the proxy $host; nothing was changed"
     fail "$cluster does not take this host in; nothing was changed"
 }
 
@@ -1380,7 +1387,8 @@ refresh() {
         return 0
     fi
     explain
-    fail 'cannot ask the proxy; nothing was changed'
+    is_refusal || fail "cannot ask the proxy $host; nothing was changed"
+    fail "the proxy $host refuses this host; nothing was changed"
 }
 
 # Installs everything, or leaves everything as it was.
@@ -1538,7 +1546,11 @@ beat() {
     [ -f "$work/effective" ] && ask_sshd -t "$sshd_config" || is_broken=yes
     if ! ask_proxy heartbeat; then
         explain
-        warn "the proxy $host does not answer as it should"
+        if is_refusal; then
+            warn "the proxy $host refuses this report"
+        else
+            warn "the proxy $host does not answer as it should"
+        fi
         return 1
     fi
     rm -rf "$work/new"

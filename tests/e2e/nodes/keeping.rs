@@ -79,6 +79,23 @@ fn is_reached(world: &World) {
     });
 }
 
+/// Whoever is root there reads that it is locked, and not only that its key is refused.
+#[test]
+fn a_locked_host_reads_why() {
+    let Some((world, mut host)) = joined() else {
+        return;
+    };
+    world.about_nodes(&["lock", "db9"]);
+    let (is_done, said) = heartbeat(&host);
+    assert!(
+        !is_done && said.contains("the node db9 is locked"),
+        "{said}"
+    );
+    assert!(said.contains("rproxy nodes unlock db9"), "{said}");
+    world.about_nodes(&["unlock", "db9"]);
+    is_well(&world, &mut host);
+}
+
 /// The administrator of the host breaks its configuration: a reload would end sshd.
 #[test]
 fn a_broken_sshd_config_ends_nothing_and_is_told() {
