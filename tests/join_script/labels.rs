@@ -1,7 +1,7 @@
 //! Labels by file and by program: only what is a label gets into the report, and no program holds it up.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use crate::host::{ScratchHost, each_shell, found, one_shell, until};
 use crate::script::put_script;
@@ -62,9 +62,18 @@ fn junk_is_no_label() {
         program(&host, "fails", "echo value; exit 3");
         program(&host, "long", "head -c 1000 /dev/zero | tr '\\0' x");
         program(&host, "endless", "cat /dev/zero | tr '\\0' x");
+        program(
+            &host,
+            "many",
+            "echo value; head -c 5000 /dev/zero | tr '\\0' '\\n'",
+        );
         program(&host, "ok", "echo fine");
         program(&host, "two", "printf 'a\\nlabel env=test\\nend\\n'");
-        host.heartbeat().success();
+        let said = host.heartbeat().success();
+        for name in ["endless", "many"] {
+            let why = format!("labels.d/{name}: prints more than 4 KiB");
+            assert!(said.contains(&why), "{said}");
+        }
         assert_eq!(reported(&host), ["env=prod", "ok=fine", "two=a"]);
         let report = host.proxy.last("heartbeat");
         assert_eq!(report.values("problem").len(), 1);
@@ -118,8 +127,12 @@ fn what_others_can_write_is_not_run() {
             fs::Permissions::from_mode(0o777),
         )
         .unwrap();
+        symlink(found("true"), host.ours("labels.d/link")).unwrap();
         let said = host.heartbeat().text();
-        assert!(said.contains("others can write it"), "{said}");
+        for name in ["open", "link"] {
+            let why = format!("labels.d/{name}: others can write it, or it is a link");
+            assert!(said.contains(&why), "{said}");
+        }
         assert_eq!(reported(&host), Vec::<String>::new());
     });
 }

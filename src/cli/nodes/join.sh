@@ -273,7 +273,7 @@ collect_labels() {
         fi
         name=${file##*/}
         if ! is_private "$file" || ! is_private "$home/labels.d"; then
-            note_problem "$file: others can write it, so it is not run"
+            note_problem "$file: others can write it, or it is a link, so it is not run"
         elif [ "$(date +%s)" -ge "$deadline" ]; then
             note_problem "$file: not run, the programs before it took too long"
         elif ! run_limited "$file"; then
@@ -332,6 +332,10 @@ run_limited() {
     [ -z "$group" ] || kill_group "$child"
     if [ -f "$work/late" ]; then
         why='stopped after five seconds'
+        return 1
+    fi
+    if [ "$(wc -c <"$work/label")" -ge 4096 ]; then
+        why='prints more than 4 KiB'
         return 1
     fi
     why="ended with status $status"
