@@ -174,7 +174,8 @@ fn what_is_no_token_is_not_sent() {
     one_shell(|shell| {
         let host = ScratchHost::new(shell);
         for (input, word) in [
-            ("\n", "no token"),
+            ("\n", "no token was given"),
+            ("\r\n", "no token was given"),
             ("", "no token"),
             ("a b\n", "no token"),
             ("$(id)\n", "no token"),
@@ -183,6 +184,17 @@ fn what_is_no_token_is_not_sent() {
             assert!(said.contains(word), "{said}");
         }
         assert_eq!(host.proxy.programs(), Vec::<String>::new());
+    });
+}
+
+/// The file of the token comes from Windows.
+#[test]
+fn a_token_may_have_another_end_of_its_line() {
+    each_shell(|shell| {
+        let host = ScratchHost::new(shell);
+        host.run_with(&host.script(), &["--yes"], &format!("{TOKEN}\r\n"))
+            .success();
+        assert_eq!(host.proxy.last("join").values("token"), [TOKEN]);
     });
 }
 

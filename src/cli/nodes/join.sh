@@ -1349,8 +1349,11 @@ read_token() {
     else
         read -r token || [ -n "$token" ] || fail 'there is no token on standard input'
     fi
+    # The file may have lines of Windows.
+    token=${token%"$(printf '\r')"}
     case $token in
-        '' | *[!A-Za-z0-9_.-]*) fail 'this is no token: it has letters, digits and _ only' ;;
+        '') fail 'no token was given; nothing was changed' ;;
+        *[!A-Za-z0-9_.-]*) fail 'this is no token: it has letters, digits and _ only' ;;
     esac
     [ ${#token} -le 200 ] || fail 'this is no token: it is too long'
 }
