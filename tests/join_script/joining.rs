@@ -237,6 +237,13 @@ fn a_spent_token_is_enough_for_the_host_that_has_spent_it() {
             .refuse("heartbeat", "rproxy: not a node (not-joined)\n");
         let said = nothing_remains(&host, &[]);
         assert!(said.contains("token-spent"), "{said}");
+
+        // It has left, and is a node still: its last certificate is too new for another one.
+        let host = ScratchHost::new(shell);
+        host.proxy
+            .refuse("join", "rproxy: the token was used (token-spent)\n");
+        let said = nothing_remains(&host, &[]);
+        assert!(said.contains("token-spent"), "{said}");
     });
 }
 

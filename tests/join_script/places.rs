@@ -126,8 +126,17 @@ fn a_tunnel_needs_a_token_that_allows_it() {
     one_shell(|shell| {
         let host = with_tunnel(shell, Manager::Systemd, "no");
         let said = host.join(&["--tunnel"]).failure();
-        assert!(said.contains("does not allow a tunnel"), "{said}");
+        assert!(
+            said.contains("does not allow a tunnel: use one that does"),
+            "{said}"
+        );
         assert!(!host.ours("").exists());
+
+        // A host that has joined does not take another token.
+        let host = with_tunnel(shell, Manager::Systemd, "no");
+        host.joined(&[]);
+        let said = host.join(&["--tunnel"]).failure();
+        assert!(said.contains("leave, and join again"), "{said}");
 
         // A tunnel leads to sshd on the loopback address.
         let host = with_tunnel(shell, Manager::Systemd, "required");

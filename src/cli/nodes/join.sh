@@ -1370,7 +1370,11 @@ enter() {
         elif is_refused_for 'token-spent|token-expired'; then
             # It was spent by this host, in a run that could not finish.
             cp "$work/ssh.err" "$work/refusal"
-            ask_proxy heartbeat || { cp "$work/refusal" "$work/ssh.err" && not_joined; }
+            # Soon after its last certificate it gets none for that.
+            if ! ask_proxy heartbeat || { [ -z "$(answer certificate)" ] && [ ! -f "$home/host-cert.pub" ]; }; then
+                cp "$work/refusal" "$work/ssh.err"
+                not_joined
+            fi
         else
             not_joined
         fi
@@ -1403,12 +1407,16 @@ install_all() {
     read_answer || fail "$refused; nothing was changed"
     [ -z "$strangers" ] || warn "$strangers"
     if [ ! -f "$work/new/host-cert.pub" ] && [ ! -f "$home/host-cert.pub" ]; then
-        fail 'the proxy sends no host certificate; nothing was changed'
+        fail 'the proxy sends no host certificate: if this host had one a moment ago, try again in 10 seconds; nothing was changed'
     fi
     changed=
     rule=$(answer tunnel | head -n 1)
     case $tunnel$rule in
-        yesno) fail 'the token does not allow a tunnel; nothing was changed' ;;
+        yesno)
+            way='use one that does'
+            [ -z "$is_joined" ] || way='leave, and join again with one that does'
+            fail "the token does not allow a tunnel: $way; nothing was changed"
+            ;;
         norequired)
             tunnel=yes
             check_tunnel
