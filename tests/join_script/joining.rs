@@ -106,6 +106,23 @@ fn a_later_run_takes_new_labels() {
 }
 
 #[test]
+fn a_later_run_takes_a_new_address() {
+    one_shell(|shell| {
+        let host = ScratchHost::new(shell);
+        host.joined(&["--address", "192.0.2.1"]);
+        let arguments = ["--address", "192.0.2.2", "--address", "2001:db8::2"];
+        let said = host.join(&arguments).success();
+        assert!(said.contains("rproxy/proxy\n"), "{said}");
+        let addresses = ["192.0.2.2", "2001:db8::2"];
+        assert_eq!(host.proxy.last("heartbeat").values("address"), addresses);
+        let reloads = host.reloads();
+        let said = host.join(&arguments).success();
+        assert!(said.contains("nothing to change"), "{said}");
+        assert_eq!(host.reloads(), reloads);
+    });
+}
+
+#[test]
 fn a_dry_run_says_what_would_change() {
     one_shell(|shell| {
         let host = ScratchHost::new(shell);

@@ -1313,6 +1313,10 @@ announce() {
         fi
     done <"$work/plan"
     : "$mode_of"
+    if [ -n "$is_joined" ] && [ -n "$addresses" ] &&
+        [ "$(sed -n 's/^address //p' "$home/proxy")" != "${addresses%"$newline"}" ]; then
+        to_change="$to_change  changes    $home/proxy$newline"
+    fi
     [ -n "$to_change" ] || return 0
     say "makes this host a node of $cluster, by its proxy $host port $port (script of rproxy $script_version)"
     {
