@@ -152,6 +152,7 @@ fn directories_that_others_can_write() {
         open(&host.at("etc/ssh/sshd_config.d"));
         let said = nothing_remains(&host, &[]);
         assert!(said.contains("others can write its directory"), "{said}");
+        assert_eq!(host.proxy.programs(), Vec::<String>::new());
     });
 }
 

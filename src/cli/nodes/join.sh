@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes this host a node of an rproxy cluster, and keeps it one, with nothing but its own OpenSSH.
 #
-#   sh join.sh                          asks for the token, says what it changes, and asks again
+#   sh join.sh                          says what it changes, asks whether to, and asks for the token
 #   sh join.sh --yes < token-file       for programs
 #   sh join.sh --dry-run                only says what it would change
 #   sh join.sh --leave                  removes everything again
@@ -253,7 +253,7 @@ is_label() {
 # The first problem of a run counts: the others often follow from it.
 note_problem() {
     warn "$1"
-    [ -n "$problem" ] || problem=$(printf '%s\n' "$1" | tr '\n' ' ' | plain | cut -c 1-500)
+    [ -n "$problem" ] || problem=$(printf '%s' "$1" | tr '\n' ' ' | plain | cut -c 1-500)
 }
 
 # --- labels ---------------------------------------------------------------------------------------
@@ -1059,7 +1059,11 @@ plan_services() {
     } >"$work/crontab"
     case $(cron_file) in
         */cron.d/*) plan 0644 "$(cron_file)" <"$work/crontab" ;;
-        '') warn "there is neither systemd nor a crontab: run sh $home/node.sh heartbeat once a minute" ;;
+        '')
+            [ -n "$is_warned" ] ||
+                warn "there is neither systemd nor a crontab: run sh $home/node.sh heartbeat once a minute"
+            is_warned=yes
+            ;;
         *)
             [ -f "$(cron_file)" ] || : >"$work/empty"
             with_block "$work/crontab" "$([ -f "$(cron_file)" ] && cron_file || echo "$work/empty")" |
@@ -1211,7 +1215,7 @@ join() {
     look_at_sshd || fail "sshd refuses its configuration as it is: $(sshd_error)"
     choose_key
     keep_their_settings
-    is_joined=
+    is_joined='' is_warned=''
     tunnel=${tunnel_wanted:-no}
     if [ -f "$home/proxy" ]; then
         [ "$(setting cluster)" = "$cluster" ] ||
@@ -1310,6 +1314,12 @@ announce() {
             to_change="$to_change  writes     $to$newline"
         elif ! cmp -s "$source" "$to"; then
             to_change="$to_change  changes    $to$newline"
+        else
+            continue
+        fi
+        # Before a token is asked for and used.
+        if [ -d "${to%/*}" ] && ! is_private "${to%/*}/."; then
+            fail "cannot write $to: others can write its directory"
         fi
     done <"$work/plan"
     : "$mode_of"
