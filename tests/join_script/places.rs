@@ -4,6 +4,7 @@ use std::process::Command;
 
 use crate::double::{Answer, run};
 use crate::host::{Manager, ScratchHost, each_shell, one_shell, text, until};
+use crate::script::put_script;
 use crate::skipped;
 
 /// A host whose token has a tunnel rule.
@@ -184,7 +185,7 @@ fn the_tunnel_is_that_of_stock_ssh() {
             1
         );
         // A unit that is stopped has not failed.
-        let status = tunnel_ends(&host, &mut tunnel).to_string();
+        let status = tunnel_ends(&mut tunnel).to_string();
         for unit in ["tunnel", "heartbeat"] {
             let unit = format!("etc/systemd/system/rproxy-{unit}.service");
             let fine = format!("SuccessExitStatus={status}\n");
@@ -195,7 +196,7 @@ fn the_tunnel_is_that_of_stock_ssh() {
 }
 
 /// Ends it as a manager does.
-fn tunnel_ends(host: &ScratchHost, tunnel: &mut std::process::Child) -> i32 {
+fn tunnel_ends(tunnel: &mut std::process::Child) -> i32 {
     run(Command::new("kill").arg(tunnel.id().to_string()));
     tunnel.wait().unwrap().code().unwrap()
 }
@@ -233,6 +234,57 @@ fn a_tunnel_that_is_refused_waits() {
                 assert_eq!(pause >= 60, is_patient, "{why}: {index}: {pause}");
             }
         }
+    });
+}
+
+/// As after `nodes unlock`.
+#[test]
+fn a_heartbeat_ends_the_wait_of_a_tunnel() {
+    each_shell(|shell| {
+        let host = with_tunnel(shell, Manager::Systemd, "required");
+        host.joined(&[]);
+        let tries = host.at("tries");
+        let refused = host.at("refused");
+        std::fs::create_dir(&refused).unwrap();
+        let ssh = format!(
+            "#!/bin/sh\necho >>{}\necho 'rproxy: client: the node db1 is locked' >&2\nexit 255\n",
+            tries.display()
+        );
+        put_script(&ssh, &refused.join("ssh"));
+        let bin = host.script().with_file_name("bin");
+        let mut tunnel = host.command(&host.ours("node.sh"), &["tunnel"]);
+        let path = format!(
+            "{}:{}:/usr/bin:/bin:/usr/sbin",
+            refused.display(),
+            bin.display()
+        );
+        let mut tunnel = tunnel.env("PATH", path).spawn().unwrap();
+        let children = || {
+            let path = format!("/proc/{0}/task/{0}/children", tunnel.id());
+            std::fs::read_to_string(path).unwrap()
+        };
+        let waits = || {
+            let name = |pid: &str| std::fs::read_to_string(format!("/proc/{pid}/cmdline"));
+            let names: Vec<_> = children().split_whitespace().flat_map(name).collect();
+            names.iter().any(|name| name.contains("sleep"))
+        };
+        let count = || text(&tries).lines().count();
+        until("it waits", || tries.exists() && count() == 1 && waits());
+        let mut answer = Answer::new(&host.proxy);
+        answer.tunnel = "required";
+        let wanted = answer.text().replace("\nend\n", "\ntunnel-open no\nend\n");
+        host.proxy.answer("heartbeat", &wanted);
+        host.heartbeat().success();
+        until("it waits again", || count() == 2 && waits());
+        let left = children();
+        tunnel_ends(&mut tunnel);
+        for pid in left.split_whitespace() {
+            let place = format!("/proc/{pid}");
+            until("its child has ended", || {
+                !std::path::Path::new(&place).exists()
+            });
+        }
+        host.leave().success();
     });
 }
 

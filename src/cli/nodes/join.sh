@@ -1689,7 +1689,11 @@ run_tunnel() {
         else
             is_refused=''
         fi
-        sleep $((pause + $(random) % 15))
+        # A heartbeat that learns that a tunnel is wanted ends the wait.
+        sleep $((pause + $(random) % 15)) &
+        ssh_pid=$!
+        wait "$ssh_pid" || kill "$ssh_pid" 2>/dev/null
+        ssh_pid=''
     done
 }
 
