@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
 use crate::host::{ScratchHost, each_shell, found, one_shell, until};
 use crate::script::put_script;
 
@@ -79,6 +81,38 @@ fn junk_is_no_label() {
         assert_eq!(report.values("problem").len(), 1);
         assert_eq!(report.text.lines().filter(|line| *line == "end").count(), 1);
     });
+}
+
+/// What watches a program is ended as soon as the program has ended, at times before it has begun. In bash it
+/// still has the traps of its parent then, one of which removes all that the parent has written.
+#[test]
+fn what_watches_a_program_does_not_clean_up() {
+    let beats = || {
+        on_one_processor();
+        let host = joined("bash");
+        for number in 0..50 {
+            let fast = host.ours("labels.d").join(format!("fast{number}"));
+            fs::copy(found("true"), fast).unwrap();
+        }
+        for _ in 0..2 {
+            host.heartbeat().success();
+        }
+    };
+    // They take the processor from each other.
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(beats);
+        }
+    });
+}
+
+/// This thread, and the processes that it starts.
+fn on_one_processor() {
+    let allowed = sched_getaffinity(None).unwrap();
+    let first = (0..CpuSet::MAX_CPU).find(|cpu| allowed.is_set(*cpu));
+    let mut one = CpuSet::new();
+    one.set(first.unwrap());
+    sched_setaffinity(None, &one).unwrap();
 }
 
 fn is_group_alive(group: &str) -> bool {

@@ -1908,6 +1908,9 @@ is_alive() {
 clean_up() {
     status=$?
     trap - EXIT
+    # A signal can reach a child of bash before the child has put down the traps that it has from this shell.
+    own=$(exec sh -c 'echo "$PPID"' 2>/dev/null)
+    [ "${own:-$$}" = "$$" ] || exit "$status"
     ignore_signals
     [ -z "$echo_is_off" ] || stty echo
     # What runs in the background does not heed Ctrl-C.
