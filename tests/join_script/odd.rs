@@ -367,6 +367,23 @@ fn changes_of_that_moment_stay() {
     });
 }
 
+/// Another run makes the directory of the lock at the same moment.
+#[test]
+fn the_directory_of_another_run_is_used() {
+    each_shell(|shell| {
+        let host = ScratchHost::new(shell);
+        let run = host.at("run/rproxy-node");
+        let first = format!(
+            "for last; do :; done\n[ \"$last\" != {0} ] || {1} {0}",
+            run.display(),
+            found("mkdir").display()
+        );
+        host.wrap_program("mkdir", &first);
+        host.joined(&[]);
+        assert!(host.is_in_force());
+    });
+}
+
 #[test]
 fn two_runs_at_once() {
     each_shell(|shell| {

@@ -181,7 +181,7 @@ ask_sshd() {
     missing=$(plain <"$work/sshd.err" | sed -n 's/^Missing privilege separation directory: *//p' | head -n 1)
     case $missing in
         /run/* | /var/run/*)
-            mkdir -m 0755 "$missing" 2>/dev/null || return 1
+            (umask 022 && mkdir -p "$missing") 2>/dev/null || return 1
             "$sshd" "$1" -f "$2" </dev/null >"$work/sshd.out" 2>"$work/sshd.err"
             ;;
         *) return 1 ;;
@@ -1862,8 +1862,9 @@ remove_home() {
 
 # --- small things ---------------------------------------------------------------------------------
 
+# With -p it is no failure that another run makes it at the same moment.
 make_run() {
-    [ -d "$run" ] || mkdir -m 0700 "$run"
+    [ -d "$run" ] || (umask 077 && mkdir -p "$run")
 }
 
 # One run at a time. The lock is a link to `pid:script`, which is made in one step.
