@@ -79,6 +79,7 @@ pub(super) fn lay(config: &Config, purpose: Purpose) -> Result<Option<Ground>, A
 mod tests {
     use std::path::Path;
 
+    use super::super::testing::parsed;
     use super::*;
     use crate::ca::CaKind;
     use crate::sys::files::Direct;
@@ -86,10 +87,7 @@ mod tests {
 
     /// A data directory that does not exist yet.
     fn configured(directory: &Path) -> Config {
-        let text = "cluster_name: example.test\n";
-        let data = directory.join("data");
-        let loaded = crate::config::parse(Path::new("f"), text, Some(&data));
-        loaded.unwrap().config
+        parsed(directory, "cluster_name: example.test\n")
     }
 
     fn serve(config: &Config) -> Result<Ground, AuthProcessError> {

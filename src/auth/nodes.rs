@@ -164,7 +164,7 @@ mod tests {
 
     use ssh_key::{HashAlg, PrivateKey};
 
-    use super::super::ground::{self, Ground, Purpose};
+    use super::super::testing::{laid, parsed};
     use super::*;
     use crate::audit::DeferredLog;
     use crate::cert::testing::ed25519;
@@ -174,7 +174,6 @@ mod tests {
     use crate::ipc::{NodeReport, NodesQuestion, SecretText};
     use crate::model::{ConnectionId, TunnelRule};
     use crate::state::State;
-    use crate::sys::files::Direct;
 
     const CONFIG: &str = "cluster_name: example.test\n\
         auth_service: { node_ttl: 10d }\n\
@@ -190,36 +189,15 @@ mod tests {
         authorities: CurrentAuthorities,
     }
 
-    fn parsed(directory: &Path, text: &str) -> Config {
-        let data = directory.join("data");
-        let loaded = crate::config::parse(Path::new("f"), text, Some(&data));
-        loaded.unwrap().config
-    }
-
     fn provided(directory: &Path) -> Provided {
         let config = parsed(directory, CONFIG);
-        let ground = ground::lay(&config, Purpose::Serve(Arc::new(Direct))).unwrap();
-        let Ground {
-            state,
-            records,
-            authorities,
-            audit,
-            provider,
-        } = ground.unwrap();
-        let ground = PeopleGround {
-            state: state.clone(),
-            records: records.clone(),
-            authorities: authorities.clone(),
-            audit,
-            meters: Arc::default(),
-            provider,
-        };
+        let ground = laid(&config);
         Provided {
             nodes: NodesProvider::new(&config, &ground),
             config,
-            state,
-            records,
-            authorities,
+            state: ground.state,
+            records: ground.records,
+            authorities: ground.authorities,
         }
     }
 

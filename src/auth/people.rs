@@ -180,38 +180,20 @@ mod tests {
     use std::path::Path;
     use std::time::Duration;
 
-    use super::super::ground::{self, Ground, Purpose};
+    use super::super::testing;
     use super::*;
     use crate::cert::testing::ed25519;
     use crate::ipc::PeopleQuestion;
     use crate::model::ConnectionId;
-    use crate::sys::files::Direct;
 
     const LOCAL: &str = "cluster_name: example.test\n\
         auth_service: { authentication: { type: local } }\n";
 
     /// The provider of a new installation, and its CAs.
     fn provider(directory: &Path, text: &str) -> (Option<PeopleProvider>, CurrentAuthorities) {
-        let data = directory.join("data");
-        let loaded = crate::config::parse(Path::new("f"), text, Some(&data));
-        let config = loaded.unwrap().config;
-        let ground = ground::lay(&config, Purpose::Serve(Arc::new(Direct))).unwrap();
-        let Ground {
-            state,
-            records,
-            authorities,
-            audit,
-            provider,
-        } = ground.unwrap();
-        let current = authorities.clone();
-        let ground = PeopleGround {
-            state,
-            records,
-            authorities,
-            audit,
-            meters: Arc::default(),
-            provider,
-        };
+        let config = testing::parsed(directory, text);
+        let ground = testing::laid(&config);
+        let current = ground.authorities.clone();
         (PeopleProvider::new(&config, ground).unwrap(), current)
     }
 

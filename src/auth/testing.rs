@@ -1,15 +1,47 @@
 //! For tests of the parts of the auth process: CAs on disk, and what an attacker would have signed.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use ssh_key::PublicKey;
 use ssh_key::certificate::{Builder, CertType};
 
 use super::authorities::CurrentAuthorities;
+use super::ground::{self, Ground, Purpose};
+use super::people::PeopleGround;
 use crate::ca::testing::CaHome;
 use crate::ca::{Authorities, CaKind};
 use crate::cert::testing::ed25519;
+use crate::config::Config;
 use crate::sys::clock::Clock;
+use crate::sys::files::Direct;
+
+/// A configuration whose data directory is inside this directory, and does not exist yet.
+pub(super) fn parsed(directory: &Path, text: &str) -> Config {
+    let data = directory.join("data");
+    let loaded = crate::config::parse(Path::new("f"), text, Some(&data));
+    loaded.unwrap().config
+}
+
+/// What the services of a new installation use.
+pub(super) fn laid(config: &Config) -> PeopleGround {
+    let ground = ground::lay(config, Purpose::Serve(Arc::new(Direct))).unwrap();
+    let Ground {
+        state,
+        records,
+        authorities,
+        audit,
+        provider,
+    } = ground.unwrap();
+    PeopleGround {
+        state,
+        records,
+        authorities,
+        audit,
+        meters: Arc::default(),
+        provider,
+    }
+}
 
 /// CAs with keys of their own, in a directory that goes with them.
 pub(super) struct OpenCas {

@@ -1,14 +1,12 @@
 //! Processes that exit while what they have asked is answered: nothing of them remains.
 
 use std::os::fd::AsFd as _;
-use std::path::Path;
 use std::sync::mpsc::channel;
 
 use ssh_key::PrivateKey;
 use tempfile::TempDir;
 
-use super::super::ground::{self, Ground, Purpose};
-use super::super::people::PeopleGround;
+use super::super::testing::{laid, parsed};
 use super::*;
 use crate::audit::testing::Audited;
 use crate::cert::testing::ed25519;
@@ -18,7 +16,6 @@ use crate::model::{ConnectionId, TunnelRule};
 use crate::state::testing::token;
 use crate::state::{JoinedNode, State};
 use crate::sys::clock::monotonic;
-use crate::sys::files::Direct;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const CONFIG: &str = "cluster_name: example.test\n";
@@ -35,17 +32,9 @@ struct Services {
 impl Services {
     fn new() -> Self {
         let directory = crate::sys::fs::private_tempdir();
-        let data = directory.path().join("data");
-        let loaded = crate::config::parse(Path::new("f"), CONFIG, Some(&data));
-        let config = loaded.unwrap().config;
-        let ground = ground::lay(&config, Purpose::Serve(Arc::new(Direct))).unwrap();
-        let Ground {
-            state,
-            records,
-            authorities,
-            audit,
-            provider,
-        } = ground.unwrap();
+        let config = parsed(directory.path(), CONFIG);
+        let ground = laid(&config);
+        let state = ground.state.clone();
         let host = ed25519();
         let key = host.public_key();
         let joined = JoinedNode {
@@ -58,23 +47,14 @@ impl Services {
         let token = token("hash", 1, now + 60);
         state.tokens().put(&token).unwrap();
         state.nodes().join(&joined, "hash", now).unwrap();
-        let signing = Arc::new(SigningService::new(authorities.clone()));
-        let meters = Arc::default();
-        let ground = PeopleGround {
-            state: state.clone(),
-            records: records.clone(),
-            authorities,
-            audit,
-            meters: Arc::clone(&meters),
-            provider,
-        };
+        let (authorities, records) = (ground.authorities.clone(), ground.records.clone());
         let providers = Providers {
-            signing,
+            signing: Arc::new(SigningService::new(authorities)),
             people: None,
             nodes: Arc::new(NodesProvider::new(&config, &ground)),
             peers: Arc::new(PeersService::new(state.clone())),
             changes: Arc::new(ChangesService::new(state.clone(), records).unwrap()),
-            telemetry: Arc::new(TelemetryService::new(state.clone(), meters, 0)),
+            telemetry: Arc::new(TelemetryService::new(state.clone(), ground.meters, 0)),
             refused: RefusedCalls::new(Arc::<Audited>::default()),
         };
         Self {
