@@ -17,6 +17,7 @@ use crate::wire::connection::{Breach, Head, KEEP_ALIVE, Message, Name, OpenFailu
 
 mod channels;
 mod crossing;
+mod flow;
 mod forwards;
 mod peers;
 mod permitting;
