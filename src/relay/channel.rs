@@ -9,6 +9,7 @@ use super::content::Value;
 use super::forward::{Destination, Listener};
 use super::nested::{Handshakes, NestedSsh};
 use super::tap::{Kind, Pty, RelayedMessage, Start};
+use super::window::Window;
 
 /// How many requests of one side may wait for a reply.
 const MAX_REPLIES: usize = 256;
@@ -18,11 +19,6 @@ const MAX_ENVIRONMENT: usize = 128;
 const MAX_ASKED: usize = 128;
 /// How many bytes these requests may have in all.
 const MAX_ASKED_BYTES: usize = 64 * 1024;
-/// Smaller grants are collected, as long as the other side has that much window left, in bytes.
-const GRANT: u32 = 32 * 1024;
-/// The most that is granted at a time, in bytes: a link of 1 Gbit/s carries that in an eighth of a
-/// second.
-const MAX_GRANT: u32 = 16 * 1024 * 1024;
 
 /// How a request of one side is answered. Replies must be sent in the order of the requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,10 +81,8 @@ impl Replies {
 pub(super) struct ChannelEnd {
     /// This side's channel number.
     pub(super) number: u32,
-    /// How many bytes may still be sent to this side, as the other side knows.
-    pub(super) window: u32,
-    /// How many more bytes this side has granted, which were not passed on to the other side yet.
-    pub(super) untold: u32,
+    /// What may be sent to this side.
+    pub(super) window: Window,
     /// The most data that this side accepts in one message.
     pub(super) max_packet: u32,
     /// The replies that this side waits for.
@@ -104,46 +98,12 @@ pub(super) struct ChannelEnd {
 impl ChannelEnd {
     /// The end of a side that grants this window.
     pub(super) fn new(number: u32, window: u32, max_packet: u32) -> Self {
-        let mut end = Self {
+        Self {
             number,
-            untold: window,
+            window: Window::new(window),
             max_packet,
             ..Self::default()
-        };
-        end.grant();
-        end
-    }
-
-    /// How many bytes this side accepts, including grants that were not passed on.
-    pub(super) fn takes(&self) -> u32 {
-        self.window.saturating_add(self.untold)
-    }
-
-    /// Adds a grant of this side; `false` when the sum is too large.
-    #[must_use]
-    pub(super) fn add(&mut self, bytes: u32) -> bool {
-        let sum = self.window.checked_add(self.untold);
-        let fits = sum.and_then(|sum| sum.checked_add(bytes)).is_some();
-        if fits {
-            self.untold += bytes;
         }
-        fits
-    }
-
-    /// How much window to grant to the other side now; zero for nothing.
-    ///
-    /// The number in a grant is passed on without being recorded, so a side could send data in it. So it is a
-    /// round number, unless the other side has little window left, and it is limited, however much was
-    /// granted.
-    pub(super) fn grant(&mut self) -> u32 {
-        let most = self.untold.min(MAX_GRANT.saturating_sub(self.window));
-        let grant = match most / GRANT {
-            0 if self.window < GRANT => most,
-            whole => whole * GRANT,
-        };
-        self.window += grant;
-        self.untold -= grant;
-        grant
     }
 }
 

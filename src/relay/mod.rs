@@ -22,6 +22,7 @@ pub mod table;
 mod tap;
 #[cfg(test)]
 mod tests;
+mod window;
 
 pub use content::Value;
 pub use forward::Destination;

@@ -85,7 +85,7 @@ impl<T: Tap> Step<'_, T> {
             _ => kind.clone(),
         };
         *channel.end(from) = ChannelEnd::new(sender, window, max_packet);
-        let window = channel.end(from).window;
+        let window = channel.end(from).window.promised();
         self.relay.channels.insert(number, channel);
         self.send(
             from.other(),
@@ -189,7 +189,7 @@ impl<T: Tap> Step<'_, T> {
         let (from, opener) = (self.from, self.from.other());
         let (channel, forwarded) = self.opening(number)?;
         *channel.end(from) = ChannelEnd::new(sender, window, max_packet);
-        let window = channel.end(from).window;
+        let window = channel.end(from).window.promised();
         let recipient = channel.end(opener).number;
         let odd = odd_packet(max_packet);
         if forwarded {

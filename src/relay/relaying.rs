@@ -12,6 +12,7 @@ use super::forward::Expected;
 use super::habits::Habits;
 use super::step::Step;
 use super::tap::{ChannelKey, Kind, Tap};
+use super::window::Window;
 use crate::access::Permissions;
 use crate::wire::connection::{Breach, EXIT_REFUSED, Ending, Message, STDERR, keep_alive, number};
 
@@ -111,7 +112,7 @@ pub struct ExistingChannel {
 /// with an upper limit.
 #[must_use]
 pub fn first_grant(window: u32) -> u32 {
-    ChannelEnd::new(0, window, 0).window
+    Window::new(window).promised()
 }
 
 impl Relay {
@@ -246,7 +247,7 @@ impl Relay {
                 channel.phase,
                 ChannelPhase::Setup(_) | ChannelPhase::Running(_)
             ) && !channel.client.told_close;
-            !is_told || channel.client.takes() as usize >= length
+            !is_told || channel.client.window.granted() as usize >= length
         })
     }
 
@@ -299,7 +300,7 @@ pub(super) fn end(channel: &mut Channel, text: &str, out: &mut Vec<Outgoing>) {
         ChannelPhase::Forwarded(_) => false,
         ChannelPhase::Setup(_) | ChannelPhase::Running(_) => true,
     };
-    let window = channel.client.takes();
+    let window = channel.client.window.granted();
     let ChannelEnd {
         number: recipient,
         max_packet,

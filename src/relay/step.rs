@@ -134,7 +134,7 @@ impl<T: Tap> Step<'_, T> {
         if matches!(channel.phase, ChannelPhase::Opening { .. }) {
             return Err(Breach::Order("a window adjustment"));
         }
-        if !channel.end(from).add(bytes) {
+        if !channel.end(from).window.add(bytes) {
             return Err(Breach::Window);
         }
         self.pass_grant(number, from)
@@ -149,7 +149,7 @@ impl<T: Tap> Step<'_, T> {
         if channel.is_deaf(to) || channel.end(to).told_close {
             return Ok(());
         }
-        let bytes = channel.end(of).grant();
+        let bytes = channel.end(of).window.promise();
         let recipient = channel.end(to).number;
         if bytes > 0 {
             self.send(to, Message::WindowAdjust { recipient, bytes });
@@ -203,7 +203,9 @@ impl<T: Tap> Step<'_, T> {
         if length > receiver.max_packet {
             return Err(Breach::Overrun);
         }
-        receiver.window = receiver.window.checked_sub(length).ok_or(Breach::Overrun)?;
+        if !receiver.window.spend(length) {
+            return Err(Breach::Overrun);
+        }
         self.pass_grant(number, from.other())
     }
 
