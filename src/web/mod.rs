@@ -6,6 +6,8 @@
 //! bring is passed on to the process that has the state. `Site` is what there is; a page more is a row in
 //! its table.
 
+#[cfg_attr(not(test), expect(dead_code, reason = "the web process serves them"))]
+mod assets;
 mod browser_cookie;
 mod callback;
 mod health;
