@@ -3,6 +3,7 @@
 use std::hint::black_box;
 
 use bytes::Bytes;
+use rproxy::model::ParticipantId;
 use rproxy::relay::{
     ChannelKey, Destination, Exit, Note, Peers, RefusedMessage, Relay, RelayedMessage, Side, Start,
     Stream, Tap,
@@ -34,6 +35,8 @@ impl Tap for Witness {
     fn data(&mut self, _: ChannelKey, _: Stream, bytes: &[u8]) {
         self.bytes += bytes.len();
     }
+    fn injected(&mut self, _: ChannelKey, _: ParticipantId, _: &[u8]) {}
+    fn notified(&mut self, _: ChannelKey, _: &str) {}
     fn resize(&mut self, _: ChannelKey, _: u32, _: u32) {}
     fn note(&mut self, _: ChannelKey, _: &Note) {}
     fn exit(&mut self, _: ChannelKey, _: &Exit) {}

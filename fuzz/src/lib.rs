@@ -11,7 +11,7 @@ use rproxy::agent::ReplyDecoder;
 use rproxy::cert::{
     PresentedKey, certificate_blob, check_signature, read_signature, security_key_flags,
 };
-use rproxy::model::Target;
+use rproxy::model::{ParticipantId, Target};
 use rproxy::recording::Reader;
 use rproxy::relay::{
     ChannelKey, Destination, Exit, Note, Peers, RefusedMessage, Relay, RelayedMessage, Side, Start,
@@ -198,6 +198,8 @@ impl Tap for Blind {
     }
     fn abandoned(&mut self, _: &Start) {}
     fn data(&mut self, _: ChannelKey, _: Stream, _: &[u8]) {}
+    fn injected(&mut self, _: ChannelKey, _: ParticipantId, _: &[u8]) {}
+    fn notified(&mut self, _: ChannelKey, _: &str) {}
     fn resize(&mut self, _: ChannelKey, _: u32, _: u32) {}
     fn note(&mut self, _: ChannelKey, _: &Note) {}
     fn exit(&mut self, _: ChannelKey, _: &Exit) {}

@@ -66,6 +66,11 @@ impl Replies {
         }
     }
 
+    /// Whether the request that starts the session was not answered yet.
+    pub(super) fn awaits_start(&self) -> bool {
+        self.0.contains(&PendingReply::Relayed { start: true })
+    }
+
     /// Removes the next reply if it is our own failure, and so can be sent now.
     pub(super) fn next_refusal(&mut self) -> bool {
         let ours = self.0.front() == Some(&PendingReply::Refused);
@@ -93,6 +98,10 @@ pub(super) struct ChannelEnd {
     pub(super) said_close: bool,
     /// CLOSE was sent to this side.
     pub(super) told_close: bool,
+    /// EOF has to be sent to this side after the data that is held.
+    pub(super) owed_eof: bool,
+    /// CLOSE has to be sent to this side after the data that is held.
+    pub(super) owed_close: bool,
 }
 
 impl ChannelEnd {

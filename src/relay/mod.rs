@@ -5,13 +5,16 @@
 //! either side and calls of the [`Tap`], which sees every byte before the caller may send it on.
 //!
 //! Channel numbers are mapped; windows, packet sizes, replies, EOF and CLOSE are passed on, so that
-//! neither side is ever sent more than the other has granted. One table decides what is passed on
-//! ([`table`]). The relay has no sockets, time, files or identities.
+//! neither side is ever sent more than it has granted. What participants type is sent to the host
+//! between the client's bytes ([`Relay::inject`]); the window that it takes is kept in a ledger of its
+//! own (`window`). One table decides what is passed on ([`table`]). The relay has no sockets, time,
+//! files or identities.
 
 mod channel;
 mod content;
 mod forward;
 mod habits;
+mod injecting;
 mod nested;
 mod opening;
 mod permitting;

@@ -89,6 +89,8 @@ pub struct Relay {
     pub(super) closed_nested_ssh: bool,
     /// No forwarding any more, whatever the permissions are.
     pub(super) forwards_nothing: bool,
+    /// Something of the proxy's own was added to a session.
+    pub(super) has_own_bytes: bool,
 }
 
 /// A session channel that was opened on both sides before the relay began.
@@ -325,6 +327,7 @@ pub(super) fn end(channel: &mut Channel, text: &str, out: &mut Vec<Outgoing>) {
         );
     }
     for side in [Side::Client, Side::Host] {
+        channel.end(side).window.discard_all();
         tell_close(channel.end(side), side, out);
     }
 }

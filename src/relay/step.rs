@@ -4,10 +4,11 @@
 use bytes::Bytes;
 
 use super::Side;
-use super::channel::{Channel, ChannelPhase};
+use super::channel::{Channel, ChannelEnd, ChannelPhase};
 use super::habits::Habit;
 use super::relaying::{Outgoing, Relay, abandon, end, tell_close};
 use super::tap::{ChannelKey, Note, RefusedMessage, Stream, Tap, What};
+use super::window::Spent;
 use crate::wire::connection::{Breach, Message, STDERR};
 
 /// The text for the user when a session is ended because of SSH inside it. `CR LF` because it may
@@ -20,6 +21,18 @@ pub(super) struct Step<'a, T> {
     pub(super) from: Side,
     pub(super) tap: &'a mut T,
     pub(super) out: &'a mut Vec<Outgoing>,
+}
+
+/// A message with data of a stream.
+pub(super) fn data_of(stream: Stream, recipient: u32, data: Bytes) -> Message {
+    match stream {
+        Stream::Stdin | Stream::Stdout => Message::Data { recipient, data },
+        Stream::Stderr => Message::ExtendedData {
+            recipient,
+            code: STDERR,
+            data,
+        },
+    }
 }
 
 impl<T: Tap> Step<'_, T> {
@@ -134,10 +147,37 @@ impl<T: Tap> Step<'_, T> {
         if matches!(channel.phase, ChannelPhase::Opening { .. }) {
             return Err(Breach::Order("a window adjustment"));
         }
-        if !channel.end(from).window.add(bytes) {
+        let window = &mut channel.end(from).window;
+        if !window.add(bytes) {
             return Err(Breach::Window);
         }
+        if window.is_holding() {
+            self.release(number, from);
+        }
         self.pass_grant(number, from)
+    }
+
+    /// Sends to this side what is held for it, as far as it accepts it now, and what has to follow.
+    fn release(&mut self, number: u32, to: Side) {
+        let Some(channel) = self.relay.channels.get_mut(&number) else {
+            return;
+        };
+        let end = channel.end(to);
+        while let Some((stream, data)) = end.window.release(end.max_packet) {
+            let message = data_of(stream, end.number, data);
+            self.out.push(Outgoing { to, message });
+        }
+        if end.window.is_holding() {
+            return;
+        }
+        if std::mem::take(&mut end.owed_eof) {
+            let recipient = end.number;
+            let message = Message::Eof { recipient };
+            self.out.push(Outgoing { to, message });
+        }
+        if std::mem::take(&mut end.owed_close) {
+            tell_close(end, to, self.out);
+        }
     }
 
     /// Passes on this side's grants to the other side, as far as they are due now.
@@ -146,7 +186,7 @@ impl<T: Tap> Step<'_, T> {
             return Err(Breach::NoChannel(number));
         };
         let to = of.other();
-        if channel.is_deaf(to) || channel.end(to).told_close {
+        if channel.is_deaf(to) || channel.end(to).told_close || channel.end(of).said_close {
             return Ok(());
         }
         let bytes = channel.end(of).window.promise();
@@ -162,15 +202,13 @@ impl<T: Tap> Step<'_, T> {
             Side::Client => Stream::Stdin,
             Side::Host => Stream::Stdout,
         };
-        if let Some(recipient) = self.carry(number, stream, &data)? {
-            self.send(self.from.other(), Message::Data { recipient, data });
-        }
-        Ok(())
+        self.carry(number, stream, data)
     }
 
     fn extended_data(&mut self, number: u32, code: u32, data: Bytes) -> Result<(), Breach> {
         if self.from == Side::Client || code != STDERR {
-            self.spend(number, data.len())?;
+            let spent = self.spend(number, data.len())?;
+            self.receiver(number)?.window.discard(spent);
             self.refused(
                 What::Data,
                 &format!("extended data {code}"),
@@ -178,21 +216,17 @@ impl<T: Tap> Step<'_, T> {
             );
             return Ok(());
         }
-        if let Some(recipient) = self.carry(number, Stream::Stderr, &data)? {
-            self.send(
-                Side::Client,
-                Message::ExtendedData {
-                    recipient,
-                    code,
-                    data,
-                },
-            );
-        }
-        Ok(())
+        self.carry(number, Stream::Stderr, data)
+    }
+
+    /// The end of a channel to which this side sends.
+    fn receiver(&mut self, number: u32) -> Result<&mut ChannelEnd, Breach> {
+        let to = self.from.other();
+        Ok(self.channel(number)?.end(to))
     }
 
     /// Subtracts data from the window that the other side has granted.
-    fn spend(&mut self, number: u32, length: usize) -> Result<(), Breach> {
+    fn spend(&mut self, number: u32, length: usize) -> Result<Spent, Breach> {
         let from = self.from;
         let channel = self.channel(number)?;
         if channel.end(from).said_eof || matches!(channel.phase, ChannelPhase::Opening { .. }) {
@@ -203,55 +237,72 @@ impl<T: Tap> Step<'_, T> {
         if length > receiver.max_packet {
             return Err(Breach::Overrun);
         }
-        if !receiver.window.spend(length) {
-            return Err(Breach::Overrun);
-        }
-        self.pass_grant(number, from.other())
+        let spent = receiver.window.spend(length).ok_or(Breach::Overrun)?;
+        self.pass_grant(number, from.other())?;
+        Ok(spent)
     }
 
-    /// Shows data to the tap; returns the receiver's channel number if the data is passed on.
-    fn carry(&mut self, number: u32, stream: Stream, data: &Bytes) -> Result<Option<u32>, Breach> {
-        self.spend(number, data.len())?;
+    /// Shows data to the tap, and sends it on as far as the other side accepts it now.
+    fn carry(&mut self, number: u32, stream: Stream, mut data: Bytes) -> Result<(), Breach> {
+        let spent = self.spend(number, data.len())?;
+        let passes = self.shows(number, stream, &data)?;
+        let to = self.from.other();
+        let receiver = self.receiver(number)?;
+        if !passes {
+            receiver.window.discard(spent);
+            return Ok(());
+        }
+        if spent.later > 0 {
+            let later = data.split_off(spent.now as usize);
+            receiver.window.hold(stream, &later);
+        }
+        if !data.is_empty() {
+            let message = data_of(stream, receiver.number, data);
+            self.send(to, message);
+        }
+        Ok(())
+    }
+
+    /// Shows data to the tap; returns whether it is passed on.
+    fn shows(&mut self, number: u32, stream: Stream, data: &Bytes) -> Result<bool, Breach> {
         let from = self.from;
         let nested_ssh = self.relay.permissions.nested_ssh;
         let channel = self.channel(number)?;
         // Empty data is not passed on.
         if channel.is_deaf(from.other()) || data.is_empty() {
-            return Ok(None);
+            return Ok(false);
         }
         match &mut channel.phase {
             ChannelPhase::Running(watch) => {
                 let sees_ssh = stream != Stream::Stderr && watch.sees_ssh(from, data);
                 if sees_ssh && !nested_ssh {
                     self.end_nested_ssh(number, NESTED_SSH);
-                    return Ok(None);
+                    return Ok(false);
                 }
-                let recipient = channel.end(from.other()).number;
                 self.tap.data(ChannelKey(number), stream, data);
-                Ok(Some(recipient))
+                Ok(true)
             }
             ChannelPhase::Forwarded(watch) => {
                 if !nested_ssh && watch.sees_ssh(from, data) {
                     self.end_nested_ssh(number, "");
-                    return Ok(None);
+                    return Ok(false);
                 }
-                let recipient = channel.end(from.other()).number;
                 self.tap.data(ChannelKey(number), stream, data);
-                Ok(Some(recipient))
+                Ok(true)
             }
             // sshd does not accept data before something runs, either.
             ChannelPhase::Setup(setup) => {
                 if !std::mem::replace(&mut setup.data_refused, true) {
                     self.refused(What::Data, "before the session", Some(ChannelKey(number)));
                 }
-                Ok(None)
+                Ok(false)
             }
-            ChannelPhase::Opening { .. } | ChannelPhase::Ended => Ok(None),
+            ChannelPhase::Opening { .. } | ChannelPhase::Ended => Ok(false),
         }
     }
 
     /// SSH inside a channel could not be recorded in readable form.
-    fn end_nested_ssh(&mut self, number: u32, text: &str) {
+    pub(super) fn end_nested_ssh(&mut self, number: u32, text: &str) {
         self.relay.closed_nested_ssh |= text.is_empty();
         self.refused(What::Data, "nested SSH", Some(ChannelKey(number)));
         if let Some(channel) = self.relay.channels.get_mut(&number) {
@@ -277,7 +328,12 @@ impl<T: Tap> Step<'_, T> {
         ) {
             self.tap.note(ChannelKey(number), &Note::Eof(from));
         }
-        self.send(from.other(), Message::Eof { recipient });
+        let receiver = self.receiver(number)?;
+        if receiver.window.is_holding() {
+            receiver.owed_eof = true;
+        } else {
+            self.send(from.other(), Message::Eof { recipient });
+        }
         Ok(())
     }
 
@@ -292,7 +348,18 @@ impl<T: Tap> Step<'_, T> {
         let Some(channel) = self.relay.channels.get_mut(&number) else {
             return Ok(());
         };
-        tell_close(channel.end(from.other()), from.other(), self.out);
+        // This side takes nothing more. If it has to be sent CLOSE after something, that is now.
+        let end = channel.end(from);
+        end.window.discard_all();
+        if std::mem::take(&mut end.owed_close) {
+            tell_close(end, from, self.out);
+        }
+        let receiver = channel.end(from.other());
+        if receiver.window.is_holding() {
+            receiver.owed_close = true;
+        } else {
+            tell_close(receiver, from.other(), self.out);
+        }
         // The host has sent everything, and gets nothing more: the session's recording is complete
         // before the client reads that the session has ended.
         if from == Side::Host && matches!(channel.phase, ChannelPhase::Running(_)) {

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::Side;
 use super::content::Value;
 use super::forward::Destination;
+use crate::model::ParticipantId;
 
 /// A channel of one relay: our own number for it, the same on both sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -148,6 +149,11 @@ pub trait Tap {
     /// Bytes of a running session, or of a forwarded channel: [`Stream::Stdin`] is what the client
     /// sends, [`Stream::Stdout`] what the host sends.
     fn data(&mut self, channel: ChannelKey, stream: Stream, bytes: &[u8]);
+    /// Bytes that a participant has typed into a running session, and that go to the host after what
+    /// the tap has seen so far, as the client's own do.
+    fn injected(&mut self, channel: ChannelKey, participant: ParticipantId, bytes: &[u8]);
+    /// A notice of the proxy's own that the client of a running session reads.
+    fn notified(&mut self, channel: ChannelKey, text: &str);
     /// The terminal's new size in columns and rows.
     fn resize(&mut self, channel: ChannelKey, columns: u32, rows: u32);
     /// A message of a session, other than its bytes.

@@ -19,7 +19,7 @@ use crate::access::{LoginPermit, SignIn};
 use crate::audit::{AuditEvent, AuditLog, ForeignSerial, RecordingState};
 use crate::cert::VerifiedUserCert;
 use crate::metrics::{Flow, LocalCounter, Metrics};
-use crate::model::{ConnectionId, SessionId, chain};
+use crate::model::{ConnectionId, ParticipantId, SessionId, chain};
 use crate::recording::{Header, Live, RecordingError, Verbatim};
 use crate::relay::{
     ChannelKey, Destination, Exit, Note, RefusedMessage, RelayedMessage, Start, Stream, Tap,
@@ -447,6 +447,17 @@ impl Tap for Recorder {
                 Stream::Stdout | Stream::Stderr => Flow::ForwardToClient,
             };
             self.tally.add(flow, bytes.len());
+        }
+    }
+
+    fn injected(&mut self, channel: ChannelKey, _participant: ParticipantId, bytes: &[u8]) {
+        self.data(channel, Stream::Stdin, bytes);
+    }
+
+    fn notified(&mut self, channel: ChannelKey, text: &str) {
+        let now = self.now();
+        if let Some(sitting) = self.sittings.get_mut(&channel) {
+            sitting.mark(now, text.trim());
         }
     }
 

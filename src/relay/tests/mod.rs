@@ -13,12 +13,14 @@ use super::{
     RelayedMessage, Side, Start, Stream, Tap, Value,
 };
 use crate::access::{Direction, NamePatterns, Permissions};
+use crate::model::ParticipantId;
 use crate::wire::connection::{Breach, Head, KEEP_ALIVE, Message, Name, OpenFailure, STDERR};
 
 mod channels;
 mod crossing;
 mod flow;
 mod forwards;
+mod injecting;
 mod peers;
 mod permitting;
 
@@ -36,6 +38,9 @@ struct Witness {
     shown: Vec<Value>,
     /// Channels on which nothing began.
     abandoned: usize,
+    /// What participants have typed.
+    injected: Vec<(ParticipantId, Vec<u8>)>,
+    notices: Vec<String>,
 }
 
 impl Witness {
@@ -107,6 +112,15 @@ impl Tap for Witness {
             .entry((channel.0, name))
             .or_default()
             .extend_from_slice(bytes);
+    }
+
+    fn injected(&mut self, channel: ChannelKey, participant: ParticipantId, bytes: &[u8]) {
+        self.data(channel, Stream::Stdin, bytes);
+        self.injected.push((participant, bytes.to_vec()));
+    }
+
+    fn notified(&mut self, _channel: ChannelKey, text: &str) {
+        self.notices.push(text.to_owned());
     }
 
     fn global(&mut self, request: &RelayedMessage) -> Result<(), String> {

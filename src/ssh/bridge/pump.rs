@@ -156,7 +156,7 @@ where
 
     /// Reports the memory that is held here to the budget.
     pub(super) fn count_held(&mut self) {
-        let held = self.legs.held() + self.recorder.held();
+        let held = self.legs.held() + self.relay.held() + self.recorder.held();
         self.share.hold(held);
     }
 
