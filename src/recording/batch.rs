@@ -6,6 +6,7 @@ use super::encoder::{After, Encoder};
 use super::error::RecordingError;
 use super::event::{ChannelNote, Side, Stream};
 use super::footer::ByteTotals;
+use super::lazy::{LazyScreen, ScreenSnapshot};
 use super::lines::{self, MAX_LINE};
 use super::queue::{Queue, QueuedKind};
 use super::text::{self, Piece};
@@ -23,6 +24,8 @@ pub(super) struct Batch {
     pub(super) blobs: u64,
     /// Bytes so far.
     pub(super) bytes: ByteTotals,
+    /// What the terminal shows after the events so far, where there is one.
+    screen: Option<LazyScreen>,
     encoder: Encoder,
     lines: Vec<u8>,
     last_ms: u64,
@@ -31,9 +34,11 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    pub(super) fn new(has_pty: bool) -> Self {
+    /// Nothing yet. `terminal` is its size in characters, where the session has one.
+    pub(super) fn new(terminal: Option<(u16, u16)>) -> Self {
         Self {
-            has_pty,
+            has_pty: terminal.is_some(),
+            screen: terminal.map(LazyScreen::new),
             out: Vec::new(),
             events: 0,
             blobs: 0,
@@ -65,7 +70,11 @@ impl Batch {
                     self.bytes.lost = self.bytes.lost.saturating_add(lost);
                     self.line(at_ms, lines::GAP, &String::from_utf8_lossy(bytes));
                 }
-                QueuedKind::Line(code) => self.line(at_ms, code, &String::from_utf8_lossy(bytes)),
+                QueuedKind::Line(code) => {
+                    let data = String::from_utf8_lossy(bytes);
+                    self.line(at_ms, code, &data);
+                    self.resize(code, &data);
+                }
             }
         }
         self.close()
@@ -76,16 +85,30 @@ impl Batch {
         self.encoder.end(&mut self.out)?;
         self.encoder.release();
         self.lines.shrink_to_fit();
+        if let Some(screen) = &mut self.screen {
+            screen.rest();
+        }
         Ok(())
+    }
+
+    /// What the terminal shows after the events so far. `None` where there is no terminal.
+    pub(super) fn screen(&mut self) -> Option<ScreenSnapshot> {
+        self.screen.as_mut().map(LazyScreen::snapshot)
     }
 
     /// Bytes of memory that this holds.
     pub(super) fn held(&self) -> usize {
-        self.encoder.held() + self.out.capacity() + self.lines.capacity()
+        let screen = self.screen.as_ref().map_or(0, LazyScreen::held);
+        self.encoder.held() + self.out.capacity() + self.lines.capacity() + screen
     }
 
     fn stream(&mut self, at_ms: u64, stream: Stream, bytes: &[u8]) -> Result<(), RecordingError> {
         self.bytes.add(stream, bytes.len());
+        if let Some(screen) = &mut self.screen
+            && stream != Stream::Stdin
+        {
+            screen.feed(bytes);
+        }
         if !self.has_pty {
             return self.blob(at_ms, stream, bytes);
         }
@@ -101,6 +124,15 @@ impl Batch {
             }
         }
         Ok(())
+    }
+
+    fn resize(&mut self, code: char, data: &str) {
+        if let Some(screen) = &mut self.screen
+            && code == lines::RESIZE
+            && let Some((cols, rows)) = lines::size(data)
+        {
+            screen.resize(cols, rows);
+        }
     }
 
     fn blob(&mut self, at_ms: u64, stream: Stream, bytes: &[u8]) -> Result<(), RecordingError> {

@@ -33,6 +33,13 @@ pub(super) fn push(lines: &mut Vec<u8>, interval_ms: u64, code: char, data: &str
     lines.extend_from_slice(b"]\n");
 }
 
+/// The size in the data of an `r` line.
+pub(super) fn size(data: &str) -> Option<(u16, u16)> {
+    let (cols, rows) = data.split_once('x')?;
+    let size = (cols.parse().ok()?, rows.parse().ok()?);
+    (size.0 > 0 && size.1 > 0).then_some(size)
+}
+
 /// A reference to a blob: the data of a `b` line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BlobRef {
@@ -132,11 +139,7 @@ fn event(code: char, data: String) -> Option<EventKind> {
         INPUT => EventKind::Input(data.into_bytes()),
         INPUT_WITHHELD => EventKind::InputWithheld(data.parse().ok()?),
         RESIZE => {
-            let (cols, rows) = data.split_once('x')?;
-            let (cols, rows) = (cols.parse().ok()?, rows.parse().ok()?);
-            if cols == 0 || rows == 0 {
-                return None;
-            }
+            let (cols, rows) = size(&data)?;
             EventKind::Resize { cols, rows }
         }
         MARKER => EventKind::Marker(data),

@@ -10,6 +10,7 @@ use super::error::RecordingError;
 use super::event::{ChannelNote, ExitNote, GapNote, Side, Stream};
 use super::footer::Footer;
 use super::header::Header;
+use super::lazy::ScreenSnapshot;
 use super::lines;
 use super::queue::{Queue, QueuedKind};
 
@@ -67,7 +68,7 @@ impl<W: Write> Live<W> {
             origin: now,
             latest_ms: 0,
             queue: Queue::default(),
-            batch: Batch::new(header.pty.is_some()),
+            batch: Batch::new(header.pty.is_some().then(|| header.size())),
             written: 0,
             file_bytes: 0,
             lost: no_gap(),
@@ -144,6 +145,13 @@ impl<W: Write> Live<W> {
             }
         }
         self.exit = exit.brief();
+    }
+
+    /// What the session's terminal shows as of the last commit. `None` where it has no terminal.
+    ///
+    /// What is recorded later and fed behind it gives the same screen as the whole recording.
+    pub fn screen(&mut self) -> Option<ScreenSnapshot> {
+        self.batch.screen()
     }
 
     /// Size of the file so far, in bytes.

@@ -3,7 +3,7 @@
 //! The model carries out every sequence, however often it is sent. This file limits it: no output
 //! makes it larger than a large terminal, and no short sequence costs more than a line of text.
 
-use avt::parser::Function;
+use avt::parser::{Function, State};
 use avt::{InvalidSize, Observer, Parser, ScreenKind, Terminal};
 
 use super::utf8::Utf8Decoder;
@@ -25,6 +25,8 @@ pub(super) struct Model {
     decoder: Utf8Decoder,
     /// A storm of resizes with nothing shown between them is one resize.
     resized: Option<(u16, u16)>,
+    /// Whether a part of the screen may be all that scrolls. Said once it is, and never taken back.
+    has_region: bool,
 }
 
 impl Model {
@@ -36,7 +38,24 @@ impl Model {
             ahead: Parser::new(),
             decoder: Utf8Decoder::default(),
             resized: None,
+            has_region: false,
         })
+    }
+
+    /// Its size in characters.
+    pub(super) fn size(&self) -> (u16, u16) {
+        let (cols, rows) = self.resized.map_or_else(|| self.terminal.size(), bounded);
+        let side = |size| u16::try_from(size).unwrap_or(MAX_SIDE);
+        (side(cols), side(rows))
+    }
+
+    /// Whether lines of text that come now scroll the whole screen: it is not in the middle of
+    /// anything, and no region is kept in place.
+    pub(super) fn is_plain(&self) -> bool {
+        self.ahead.state == State::Ground
+            && !self.has_region
+            && self.resized.is_none()
+            && self.decoder.rest().is_empty()
     }
 
     /// What it shows.
@@ -76,6 +95,13 @@ impl Model {
 
     fn feed_text(&mut self, text: &str, observer: &mut impl Observer<Output = ()>) {
         for character in text.chars() {
+            let is_text = matches!(character, '\x20'..='\x7e' | '\u{a0}'..);
+            if is_text && self.ahead.state == State::Ground {
+                // Neither parser has anything to find out.
+                self.terminal
+                    .execute_with(Function::Print(character), &mut *observer);
+                continue;
+            }
             match self.ahead.feed(character) {
                 // A line of it, as VTE has it: a few bytes must not become a flood.
                 Some(Function::Rep(count)) if usize::from(count) > self.terminal.size().0 => {
@@ -86,7 +112,10 @@ impl Model {
                 }
                 // A screen full of E says nothing, in three bytes. A replay leaves it out too.
                 Some(Function::Decaln) => self.terminal.feed(CAN),
-                _ => self.terminal.feed_with(character, &mut *observer),
+                function => {
+                    self.has_region |= matches!(function, Some(Function::Decstbm(..)));
+                    self.terminal.feed_with(character, &mut *observer);
+                }
             }
         }
     }

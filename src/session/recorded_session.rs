@@ -8,7 +8,8 @@ use super::registry::SessionRegistration;
 use crate::metrics::GaugeGuard;
 use crate::model::{SessionId, text};
 use crate::recording::{
-    self, ChannelNote, ExitNote, ExitSignal, GapNote, Live, RecordingError, Verbatim,
+    self, ChannelNote, ExitNote, ExitSignal, GapNote, Live, RecordingError, ScreenSnapshot,
+    Verbatim,
 };
 use crate::relay::{Exit, Note, Pty, RelayedMessage, Side, Stream, Value};
 
@@ -204,6 +205,11 @@ impl RecordedSession {
             return Ok(());
         }
         self.recorded.writer_mut().map_or(Ok(()), Live::commit)
+    }
+
+    /// What its terminal shows as of the last commit.
+    pub(super) fn screen(&mut self) -> Option<ScreenSnapshot> {
+        self.recorded.writer_mut().and_then(Live::screen)
     }
 
     /// Frees memory that a silent session does not need.

@@ -20,7 +20,7 @@ use crate::audit::{AuditEvent, AuditLog, ForeignSerial, RecordingState};
 use crate::cert::VerifiedUserCert;
 use crate::metrics::{Flow, LocalCounter, Metrics};
 use crate::model::{ConnectionId, ParticipantId, SessionId, chain};
-use crate::recording::{Header, Live, RecordingError, Verbatim};
+use crate::recording::{Header, Live, RecordingError, ScreenSnapshot, Verbatim};
 use crate::relay::{
     ChannelKey, Destination, Exit, Note, RefusedMessage, RelayedMessage, Start, Stream, Tap,
 };
@@ -114,6 +114,13 @@ impl Recorder {
     #[must_use]
     pub fn has_terminal(&self) -> bool {
         self.sittings.values().any(|sitting| sitting.terminal)
+    }
+
+    /// What the terminal of a session shows as of the last commit: for a viewer who joins then and is
+    /// given all that is relayed from there on. `None` without a terminal, and where the session is not
+    /// recorded: the screen is kept with the recording.
+    pub fn screen(&mut self, channel: ChannelKey) -> Option<ScreenSnapshot> {
+        self.sittings.get_mut(&channel)?.screen()
     }
 
     /// Stores everything that was recorded so far. Nothing may be relayed before this returns `Ok`.
