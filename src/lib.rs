@@ -13,6 +13,7 @@ pub mod cert;
 pub mod openssh;
 pub mod recording;
 pub mod relay;
+pub mod web_service;
 pub mod wire;
 
 // floor 2: doors to one foreign system each

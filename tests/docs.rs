@@ -67,6 +67,7 @@ fn what_each_process_may_do_is_documented() {
     let printed = [
         ("kept", rproxy::monitor::kept_by_worker_markdown()),
         ("kept-by-auth", rproxy::monitor::kept_by_auth_markdown()),
+        ("kept-by-web", rproxy::monitor::kept_by_web_markdown()),
         ("processes", rproxy::monitor::processes_markdown()),
         ("services", rproxy::monitor::services_markdown()),
         ("files", rproxy::monitor::files_markdown()),

@@ -16,6 +16,7 @@
 //! - `identity_provider`: the identity provider, where people sign in with a browser
 //! - `peers`: the service for the proxies that share the state
 //! - `changes`: the service that tells what was revoked, and which sign-ins have ended
+//! - `public_data`: the service that tells what everybody may know
 //! - `telemetry`: the service that says what was counted
 
 mod authorities;
@@ -30,6 +31,7 @@ mod node_changes;
 mod nodes;
 mod peers;
 mod people;
+mod public_data;
 mod signals;
 mod signing;
 mod telemetry;
@@ -55,6 +57,7 @@ use monitor_link::MonitorLink;
 use nodes::NodesProvider;
 use peers::PeersService;
 use people::{PeopleGround, PeopleProvider};
+use public_data::PublicDataService;
 use signals::IgnoredSignals;
 use signing::SigningService;
 use telemetry::TelemetryService;
@@ -118,6 +121,8 @@ pub fn work(config: &Config, source: &Source) -> Result<(), AuthProcessError> {
     let reader = Arc::clone(&changes).follow(stop);
     let reader = reader.map_err(AuthProcessError::Start)?;
     let peers = Arc::new(PeersService::new(state.clone()));
+    let cluster = config.cluster_name.clone();
+    let public_data = PublicDataService::new(cluster, records.clone(), authorities.clone());
     let telemetry = TelemetryService::new(state.clone(), Arc::clone(&meters), restarts);
     let telemetry = Arc::new(telemetry);
     let (looking_on, stop) = channel();
@@ -151,6 +156,7 @@ pub fn work(config: &Config, source: &Source) -> Result<(), AuthProcessError> {
         nodes: Arc::clone(&nodes),
         peers,
         changes,
+        public_data: Arc::new(public_data),
         telemetry,
         refused,
     };
@@ -201,6 +207,7 @@ fn obey(monitor: &MonitorLink, mut dispatcher: Dispatcher, reload: &AuthReload) 
             Ok(
                 MonitorMessage::Start { .. }
                 | MonitorMessage::StartAuth { .. }
+                | MonitorMessage::StartWeb { .. }
                 | MonitorMessage::Keys(_),
             ) => tracing::warn!("an order that is not for this process"),
             Err(error) => tracing::warn!(%error, "an order that nobody understands"),

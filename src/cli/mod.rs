@@ -37,6 +37,7 @@ mod table;
 mod tokens;
 mod ui;
 mod users;
+mod web_service;
 mod worker;
 
 use std::ffi::OsString;
@@ -132,6 +133,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         worker::Cli::try_parse_from(args.into_iter().skip(1)).map(worker::Cli::run)
     } else if first.is_some_and(|first| first == auth_service::NAME) {
         auth_service::Cli::try_parse_from(args.into_iter().skip(1)).map(auth_service::Cli::run)
+    } else if first.is_some_and(|first| first == web_service::NAME) {
+        web_service::Cli::try_parse_from(args.into_iter().skip(1)).map(web_service::Cli::run)
     } else {
         Cli::try_parse_from(args).map(dispatch)
     };

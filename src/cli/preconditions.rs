@@ -14,7 +14,7 @@ use crate::model::UserName;
 use crate::model::text::{self, Printable};
 use crate::state::{State, StateError};
 use crate::sys::clock::Clock;
-use crate::{auth, monitor, worker};
+use crate::{auth, monitor, web_service, worker};
 
 /// Goes through them.
 ///
@@ -26,6 +26,10 @@ pub(super) fn rehearse(config: &Config) -> Result<(), Failure> {
         cannot_run(Exit::Configuration, error, hint)
     })?;
     auth::rehearse(config).map_err(|error| {
+        let hint = error.hint();
+        cannot_run(Exit::Configuration, error, hint)
+    })?;
+    web_service::rehearse(config).map_err(|error| {
         let hint = error.hint();
         cannot_run(Exit::Configuration, error, hint)
     })?;

@@ -38,16 +38,19 @@ pub(super) mod line {
 }
 
 /// Several of them.
-mod lines {
+pub(super) mod lines {
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
     use ssh_key::PublicKey;
 
-    pub(super) fn serialize<S: Serializer>(keys: &[PublicKey], to: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::ipc) fn serialize<S: Serializer>(
+        keys: &[PublicKey],
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
         let texts: Result<Vec<_>, _> = keys.iter().map(PublicKey::to_openssh).collect();
         texts.map_err(ser::Error::custom)?.serialize(to)
     }
 
-    pub(super) fn deserialize<'d, D: Deserializer<'d>>(
+    pub(in crate::ipc) fn deserialize<'d, D: Deserializer<'d>>(
         from: D,
     ) -> Result<Vec<PublicKey>, D::Error> {
         let texts = Vec::<String>::deserialize(from)?;

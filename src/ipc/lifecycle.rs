@@ -2,6 +2,8 @@
 //!
 //! They are JSON, because two versions of this program talk to each other at an upgrade.
 
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 
 use super::ca_keys::PublicCaKeys;
@@ -32,6 +34,15 @@ pub enum MonitorMessage {
         listeners: Vec<ListenerKind>,
         /// The CAs' public keys.
         keys: PublicCaKeys,
+        /// Where the listeners are that other processes of this proxy have.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        others: Vec<SocketAddr>,
+    },
+    /// Start with the listener of the web, whose socket is attached. Always the first message to a web
+    /// process, and sent once.
+    StartWeb {
+        /// [`super::VERSION`]
+        version: u32,
     },
     /// Start. Always the first message to the auth process, and sent once.
     StartAuth {
@@ -54,8 +65,8 @@ pub enum MonitorMessage {
     Drain,
     /// Close the remaining connections.
     End,
-    /// Another process of the same kind has taken over. A worker accepts no more connections and exits
-    /// when all of its connections are closed; the auth process answers the calls that it has, and
+    /// Another process of the same kind has taken over. A worker, or a web process, accepts no more
+    /// connections and exits when all of its connections are closed; the auth process answers the calls that it has, and
     /// exits.
     Retire,
     /// Answer with [`ProcessMessage::Alive`].
@@ -66,7 +77,7 @@ pub enum MonitorMessage {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProcessMessage {
-    /// A worker accepts clients; the auth process answers calls, and has sent its first
+    /// A worker or a web process accepts clients; the auth process answers calls, and has sent its first
     /// [`Self::Keys`].
     Ready,
     /// From the auth process: the CAs' public keys, as they are now.
@@ -126,6 +137,7 @@ mod tests {
             version: 1,
             listeners: vec![ListenerKind::Ssh, ListenerKind::Web],
             keys: keys.clone(),
+            others: Vec::new(),
         };
         let start_text =
             format!(r#"{{"start":{{"version":1,"listeners":["ssh","web"],"keys":{keys_text}}}}}"#);
@@ -144,6 +156,10 @@ mod tests {
         };
         for (order, text) in [
             (start, start_text.as_str()),
+            (
+                MonitorMessage::StartWeb { version: 6 },
+                r#"{"start_web":{"version":6}}"#,
+            ),
             (
                 MonitorMessage::StartAuth {
                     version: 3,

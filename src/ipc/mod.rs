@@ -18,6 +18,7 @@
 //! - `seen`, `connection_table`: which connection a signature was made for, and what else the services about
 //!   people and nodes remember of connections
 //! - `nodes`, `peers`: requests about hosts that join, and about other proxies on the same state
+//! - `public_data`: what everybody may know, for the web
 //! - `telemetry`: what the auth process has counted
 //!
 //! **Invariant**: the receiver of a call trusts nothing in it that it has not checked against its
@@ -36,6 +37,7 @@ mod lifecycle;
 mod nodes;
 mod peers;
 mod people;
+mod public_data;
 mod remote;
 mod requests;
 mod seen;
@@ -66,9 +68,10 @@ pub use people::{
     OwnCommand, PeopleAnswer, PeopleQuestion, PeopleRefusal, PeopleRequest, Prompt, Questions,
     SecretText, SignedIn, SignedProof,
 };
+pub use public_data::{LIST_PIECE, PublicDataAnswer, PublicDataRequest};
 pub use remote::{
-    Browser, Changes, Nodes, Peers, People, RemoteBrowser, RemoteChanges, RemoteNodes, RemotePeers,
-    RemotePeople, RemoteTelemetry,
+    Browser, Changes, Nodes, Peers, People, PublicData, RemoteBrowser, RemoteChanges, RemoteNodes,
+    RemotePeers, RemotePeople, RemotePublicData, RemoteTelemetry,
 };
 pub use requests::{
     CaKeyLine, Exchange, FileAnswer, FilePurpose, FileRequest, ServiceRequest, SigningAnswer,

@@ -8,6 +8,7 @@ use super::client::{CallError, Client};
 use super::nodes::{NodesAnswer, NodesRequest};
 use super::peers::{PeersAnswer, PeersRequest};
 use super::people::{PeopleAnswer, PeopleRequest};
+use super::public_data::{PublicDataAnswer, PublicDataRequest};
 use super::telemetry::{TelemetryAnswer, TelemetryRequest};
 
 /// Decides about people.
@@ -145,6 +146,34 @@ impl RemoteChanges {
 
 impl Changes for RemoteChanges {
     fn since(&self, request: ChangesRequest) -> Result<ChangesAnswer, CallError> {
+        let (answer, _no_files) = self.0.call(&request)?;
+        Ok(answer)
+    }
+}
+
+/// Tells what everybody may know.
+pub trait PublicData: fmt::Debug + Send + Sync {
+    /// Answers a request. It may wait for another process, for a limited time.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    fn ask(&self, request: PublicDataRequest) -> Result<PublicDataAnswer, CallError>;
+}
+
+/// Asks another process for what everybody may know.
+#[derive(Clone, Debug)]
+pub struct RemotePublicData(Client);
+
+impl RemotePublicData {
+    /// Uses this client.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self(client)
+    }
+}
+
+impl PublicData for RemotePublicData {
+    fn ask(&self, request: PublicDataRequest) -> Result<PublicDataAnswer, CallError> {
         let (answer, _no_files) = self.0.call(&request)?;
         Ok(answer)
     }

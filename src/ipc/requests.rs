@@ -15,6 +15,7 @@ use super::hexadecimal;
 use super::nodes::{NodesAnswer, NodesRequest};
 use super::peers::{PeersAnswer, PeersRequest};
 use super::people::{PeopleAnswer, PeopleRequest};
+use super::public_data::{PublicDataAnswer, PublicDataRequest};
 use super::service::Service;
 use super::telemetry::{TelemetryAnswer, TelemetryRequest};
 
@@ -36,6 +37,8 @@ pub enum ServiceRequest {
     Peers(PeersRequest),
     /// To [`Service::Changes`].
     Changes(ChangesRequest),
+    /// To [`Service::PublicData`].
+    PublicData(PublicDataRequest),
     /// To [`Service::Telemetry`].
     Telemetry(TelemetryRequest),
 }
@@ -52,6 +55,7 @@ impl ServiceRequest {
             Self::Nodes(_) => Service::Nodes,
             Self::Peers(_) => Service::Peers,
             Self::Changes(_) => Service::Changes,
+            Self::PublicData(_) => Service::PublicData,
             Self::Telemetry(_) => Service::Telemetry,
         }
     }
@@ -139,6 +143,17 @@ impl Exchange for ChangesRequest {
 impl From<ChangesRequest> for ServiceRequest {
     fn from(request: ChangesRequest) -> Self {
         Self::Changes(request)
+    }
+}
+
+impl Exchange for PublicDataRequest {
+    const SERVICE: Service = Service::PublicData;
+    type Answer = PublicDataAnswer;
+}
+
+impl From<PublicDataRequest> for ServiceRequest {
+    fn from(request: PublicDataRequest) -> Self {
+        Self::PublicData(request)
     }
 }
 

@@ -19,6 +19,8 @@ pub enum Service {
     Browser,
     /// Tells what was revoked, which sign-ins have ended, and what users may do when that changes.
     Changes,
+    /// Tells what everybody may know: the CAs' public keys, and what is revoked as a list for hosts.
+    PublicData,
     /// Says what was counted.
     Telemetry,
 }
@@ -38,7 +40,7 @@ pub const CALL_BURST: u32 = 5_000;
 
 impl Service {
     /// All services, in the order of the documentation.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Signing,
         Self::Files,
         Self::People,
@@ -46,6 +48,7 @@ impl Service {
         Self::Nodes,
         Self::Peers,
         Self::Changes,
+        Self::PublicData,
         Self::Telemetry,
     ];
 
@@ -60,6 +63,7 @@ impl Service {
             Self::Nodes => "nodes",
             Self::Peers => "peers",
             Self::Changes => "changes",
+            Self::PublicData => "public-data",
             Self::Telemetry => "telemetry",
         }
     }
@@ -75,6 +79,7 @@ impl Service {
             | Self::Nodes
             | Self::Peers
             | Self::Changes
+            | Self::PublicData
             | Self::Telemetry => Provider::Auth,
         }
     }
@@ -117,6 +122,10 @@ impl Service {
                 "what is revoked, which sign-ins have ended, and the roles and logins of users who \
                  have signed in, when these change"
             }
+            Self::PublicData => {
+                "the CAs' public keys, and the list of what is revoked as `/webapi/auth/krl` serves it. \
+                 Nothing that is not for everybody"
+            }
             Self::Telemetry => {
                 "numbers for the metrics: how often what happened, how long the state takes and how \
                  large it is. No name, no address"
@@ -140,7 +149,7 @@ impl Service {
             Self::Browser => 8 * 1024,
             // An address and a key.
             Self::Peers => 4 * 1024,
-            Self::Changes | Self::Telemetry => 1024,
+            Self::Changes | Self::PublicData | Self::Telemetry => 1024,
         }
     }
 
@@ -156,6 +165,8 @@ impl Service {
             Self::Browser | Self::Telemetry => 8 * 1024,
             // Certificates and keys, of RSA too.
             Self::Changes | Self::Nodes => 60 * 1024,
+            // A piece of the list in hexadecimal digits, and keys.
+            Self::PublicData => 60 * 1024,
         }
     }
 
@@ -163,7 +174,9 @@ impl Service {
     #[must_use]
     pub const fn timeout(self) -> Duration {
         match self {
-            Self::Files | Self::Signing | Self::Peers | Self::Changes => Duration::from_secs(10),
+            Self::Files | Self::Signing | Self::Peers | Self::Changes | Self::PublicData => {
+                Duration::from_secs(10)
+            }
             // Passwords are slow to check by design, and a CA's key may be in a slow agent.
             Self::People | Self::Nodes => Duration::from_secs(30),
             // A scrape of the metrics waits for it.
@@ -179,7 +192,7 @@ impl Service {
         match self {
             Self::Files | Self::Signing | Self::Peers => 8,
             Self::People | Self::Browser | Self::Nodes => 16,
-            Self::Changes | Self::Telemetry => 2,
+            Self::Changes | Self::PublicData | Self::Telemetry => 2,
         }
     }
 
@@ -200,6 +213,8 @@ impl Service {
             Self::Browser => 200,
             // Five times a second, and more at once for a long list at the start.
             Self::Changes => 100,
+            // As often, and for a long list many at once.
+            Self::PublicData => 500,
             // Once for each scrape, and those are answered from one result for a second.
             Self::Telemetry => 20,
         }

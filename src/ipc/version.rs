@@ -12,10 +12,11 @@
 //! | 3 | an auth process has the CAs, and the monitor passes calls on to it; it is handed over too |
 //! | 4 | workers call the auth process for browsers, and for what it has counted |
 //! | 5 | workers call the auth process for hosts that join, and for other proxies |
+//! | 6 | a process of its own serves the web |
 
 /// The version of this program. Increase it with a change that an earlier program does not
 /// understand, in this room or in the state that the monitor hands over to its successor.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// The earliest version whose processes this program can take over.
 pub const OLDEST: u32 = 1;

@@ -14,7 +14,7 @@ use zeroize::Zeroize as _;
 use super::auth_gate::AuthGate;
 use super::event::{Exited, MonitorEvent};
 use super::file_service::{FileService, allowed_files};
-use super::processes::ProcessKind;
+use super::processes::{ProcessKind, WEB, WORKER};
 use super::services::Services;
 use super::version_1;
 use crate::audit::RefusedCalls;
@@ -47,11 +47,12 @@ pub(super) struct ChildContext {
 }
 
 impl ChildContext {
-    fn services(&self, kind: &'static ProcessKind, pid: i32) -> Services {
+    fn services(&self, process: &ChildProcess) -> Services {
+        let (kind, pid) = (process.kind, process.pid.as_raw_nonzero().get());
         let (config, source) = &*self.config;
         let files = FileService::new(Arc::new(allowed_files(kind, config, source)));
         let (gate, refused) = (self.gate.clone(), self.refused.clone());
-        Services::new(kind, pid, files, gate, refused)
+        Services::new(kind, (pid, process.version), files, gate, refused)
     }
 }
 
@@ -89,6 +90,16 @@ impl ChildProcess {
         }
     }
 
+    /// Whether it speaks SSH with clients.
+    pub(super) fn is_worker(&self) -> bool {
+        self.kind.name == WORKER.name
+    }
+
+    /// Whether it serves the web.
+    pub(super) fn is_web(&self) -> bool {
+        self.kind.name == WEB.name
+    }
+
     /// Whether it provides the services of the auth process.
     pub(super) fn is_auth(&self) -> bool {
         self.kind.provides == Some(Provider::Auth)
@@ -103,7 +114,7 @@ impl ChildProcess {
             pid: self.pid,
             is_auth: self.is_auth(),
             version: self.version,
-            services: context.services(self.kind, self.pid.as_raw_nonzero().get()),
+            services: context.services(&self),
             events: context.events.clone(),
         };
         let socket = Arc::clone(&self.socket);
@@ -213,7 +224,6 @@ mod tests {
         AllowedFiles, CaKeyLine, Client, FilePurpose, RemoteFiles, RemoteSigning, Signing as _,
         SigningAnswer, SigningRequest, VERSION,
     };
-    use crate::monitor::processes::WORKER;
     use crate::monitor::testing::ServicesHome;
     use crate::sys::files::{Files as _, read_limited};
     use crate::sys::fs::{PRIVATE_FILE, Replace, write_whole};

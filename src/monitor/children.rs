@@ -12,7 +12,7 @@ use super::child::{ChildContext, ChildProcess, ChildRole};
 use super::event::MonitorEvent;
 use super::handover;
 use super::listeners::Listeners;
-use super::processes::{AUTH, ProcessKind, WORKER};
+use super::processes::{AUTH, ProcessKind, WEB, WORKER};
 use super::program::{ChildArgs, Program};
 use super::systemd;
 use crate::ipc::{MessageSocket, MonitorMessage, PublicCaKeys, VERSION, encode};
@@ -31,6 +31,12 @@ pub(super) trait Processes {
     /// # Errors
     /// When no process can be created.
     fn start_worker(&self, listeners: &Listeners, keys: PublicCaKeys) -> io::Result<ChildProcess>;
+
+    /// Starts a web process; `None` if there is no listener for one.
+    ///
+    /// # Errors
+    /// When no process can be created.
+    fn start_web(&self, listeners: &Listeners) -> io::Result<Option<ChildProcess>>;
 
     /// Kills a process (SIGKILL).
     fn kill(&self, pid: Pid);
@@ -115,12 +121,23 @@ impl Processes for Children {
     }
 
     fn start_worker(&self, listeners: &Listeners, keys: PublicCaKeys) -> io::Result<ChildProcess> {
+        let (kinds, files) = listeners.of(&WORKER);
         let start = MonitorMessage::Start {
             version: VERSION,
-            listeners: listeners.kinds(),
+            listeners: kinds,
             keys,
+            others: listeners.without(&WORKER),
         };
-        self.start(&WORKER, &start, &listeners.files())
+        self.start(&WORKER, &start, &files)
+    }
+
+    fn start_web(&self, listeners: &Listeners) -> io::Result<Option<ChildProcess>> {
+        let (_, files) = listeners.of(&WEB);
+        if files.is_empty() {
+            return Ok(None);
+        }
+        let start = MonitorMessage::StartWeb { version: VERSION };
+        self.start(&WEB, &start, &files).map(Some)
     }
 
     fn kill(&self, pid: Pid) {

@@ -91,6 +91,12 @@ const KEPT_BY_AUTH: &[KeptRow] = &[
     },
 ];
 
+/// What a web process keeps, for the documentation: see [`plan_of_web`] and the table of system calls.
+const KEPT_BY_WEB: &[(&str, &str)] = &[(
+    "open file descriptors",
+    "its listener, connections of clients, the socket to the monitor",
+)];
+
 /// What the auth process keeps beside places: see [`plan_of_auth`].
 const ALSO_KEPT_BY_AUTH: &[(&str, &str)] = &[
     (
@@ -172,6 +178,14 @@ pub(super) fn plan_of_auth(config: &Config) -> Plan {
     }
 }
 
+/// The sandbox of a web process. It is applied once everything was read for the first time, and before
+/// there is a second thread. Nothing is kept: it answers clients who connect, from what other processes
+/// tell it.
+#[must_use]
+pub(super) fn plan_of_web(_config: &Config) -> Plan {
+    Plan::new()
+}
+
 /// A file that SQLite has beside the state.
 fn beside_state(config: &Config, ending: &str) -> PathBuf {
     let mut path = config.data_dir.state_db().into_os_string();
@@ -195,6 +209,12 @@ pub fn kept_by_worker_markdown() -> String {
 #[must_use]
 pub fn kept_by_auth_markdown() -> String {
     kept_markdown(KEPT_BY_AUTH, ALSO_KEPT_BY_AUTH)
+}
+
+/// The table of what a web process keeps, as the documentation has it.
+#[must_use]
+pub fn kept_by_web_markdown() -> String {
+    kept_markdown(&[], KEPT_BY_WEB)
 }
 
 fn kept_markdown(places: &[KeptRow], also: &[(&str, &str)]) -> String {
@@ -223,7 +243,7 @@ mod tests {
     use crate::config::{AuthenticationType, Source};
     use crate::ipc::{AllowedFiles, FilePurpose};
     use crate::monitor::file_service::allowed_files;
-    use crate::monitor::processes::{AUTH, WORKER};
+    use crate::monitor::processes::{AUTH, WEB, WORKER};
     use crate::sys::clock::Clock;
     use crate::sys::files::{Files, read_limited};
     use crate::sys::fs::{PRIVATE_FILE, Replace, create_new, takes_files, write_whole};
@@ -280,8 +300,6 @@ mod tests {
                 (at("data/audit.jsonl"), FilePurpose::Read),
                 (at("data/revoked.jsonl"), FilePurpose::Read),
                 (at("rproxy.yaml"), FilePurpose::Read),
-                (at("tls.pem"), FilePurpose::Read),
-                (at("tls.key"), FilePurpose::Read),
                 (PathBuf::from("/etc/nsswitch.conf"), FilePurpose::Read),
                 (PathBuf::from("/etc/hosts"), FilePurpose::Read),
                 (PathBuf::from("/etc/resolv.conf"), FilePurpose::Read),
@@ -308,12 +326,33 @@ mod tests {
         }
     }
 
+    /// What a web process can have is the certificate of HTTPS and the configuration, and no more.
     #[test]
-    fn both_processes_read_the_configuration_again() {
+    fn a_web_process_keeps_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let (config, source) = configured(directory.path());
+        let at = |name: &str| directory.path().join(name);
+        assert!(plan_of_web(&config).places().is_empty());
+        let opened: Vec<_> = allowed_files(&WEB, &config, &source)
+            .files()
+            .map(|(path, purpose)| (path.to_owned(), purpose))
+            .collect();
+        assert_eq!(
+            opened,
+            [
+                (at("rproxy.yaml"), FilePurpose::Read),
+                (at("tls.pem"), FilePurpose::Read),
+                (at("tls.key"), FilePurpose::Read),
+            ]
+        );
+    }
+
+    #[test]
+    fn all_processes_read_the_configuration_again() {
         let directory = tempfile::tempdir().unwrap();
         let (config, source) = configured(directory.path());
         let file = source.file.as_deref().unwrap();
-        for kind in [&WORKER, &AUTH] {
+        for kind in [&WORKER, &WEB, &AUTH] {
             let opened = allowed_files(kind, &config, &source);
             assert!(opened.has(file, FilePurpose::Read), "{}", kind.name);
         }

@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::processes::{AUTH, ProcessKind, WORKER};
+use super::processes::{AUTH, ProcessKind, WEB, WORKER};
 use crate::config::{Config, DEFAULT_FILE, Source};
 use crate::ipc::{AllowedFiles, FileAnswer, FilePurpose, FileRequest, IncomingCall};
 use crate::sys::names;
@@ -47,7 +47,7 @@ const FILES: &[FileRow] = &[
         what: "the configuration",
         why: "a reload reads it. If there is none, the default place is looked at",
         purposes: &[FilePurpose::Read],
-        processes: &[&WORKER, &AUTH],
+        processes: &[&WORKER, &WEB, &AUTH],
         paths: |_, source| {
             let file = source.file.as_deref();
             vec![file.unwrap_or_else(|| Path::new(DEFAULT_FILE)).to_owned()]
@@ -64,7 +64,7 @@ const FILES: &[FileRow] = &[
         what: "`https_cert_file`, `https_key_file`",
         why: "a renewed certificate replaces them",
         purposes: &[FilePurpose::Read],
-        processes: &[&WORKER],
+        processes: &[&WEB],
         paths: |config, _| {
             let tls = config.proxy.web.as_ref().and_then(|web| web.tls.as_ref());
             tls.map_or_else(Vec::new, |tls| {

@@ -14,6 +14,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with, sockopt};
 use serde::{Deserialize, Serialize};
 
 use super::error::MonitorError;
+use super::processes::ProcessKind;
 use crate::config::Config;
 use crate::ipc::ListenerKind;
 
@@ -138,9 +139,20 @@ impl Listeners {
         self.0.iter().map(|one| one.is).collect()
     }
 
-    /// Their kinds, for a worker.
-    pub(super) fn kinds(&self) -> Vec<ListenerKind> {
-        self.0.iter().map(|one| one.is.kind).collect()
+    /// Those of a process of this kind, and their file descriptors.
+    pub(super) fn of(&self, kind: &ProcessKind) -> (Vec<ListenerKind>, Vec<BorrowedFd<'_>>) {
+        let its = self.0.iter();
+        let its = its.filter(|one| kind.listeners.contains(&one.is.kind));
+        its.map(|one| (one.is.kind, one.socket.as_fd())).unzip()
+    }
+
+    /// Where those are that a process of this kind does not have.
+    pub(super) fn without(&self, kind: &ProcessKind) -> Vec<SocketAddr> {
+        let others = self.0.iter();
+        let others = others.filter(|one| !kind.listeners.contains(&one.is.kind));
+        others
+            .filter_map(|one| one.socket.local_addr().ok())
+            .collect()
     }
 
     /// Their file descriptors.
@@ -202,6 +214,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::monitor::processes::{AUTH, WEB, WORKER};
 
     fn config(ssh: SocketAddr, web: Option<SocketAddr>) -> Config {
         let mut text = format!("cluster_name: x\nproxy_service:\n  listen_addr: {ssh}\n");
@@ -274,10 +287,6 @@ mod tests {
             record(ListenerKind::Metrics, Some(web)),
         ];
         assert_eq!(listeners.records(), expected);
-        assert_eq!(
-            listeners.kinds(),
-            [ListenerKind::Ssh, ListenerKind::Metrics]
-        );
         for (address, is_open) in [
             (first, true),
             (second, true),
@@ -289,6 +298,24 @@ mod tests {
         listeners.close();
         assert!(listeners.files().is_empty());
         assert!(TcpStream::connect(first).is_err() && TcpStream::connect(second).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_process_gets_its_own_listeners() {
+        let (ssh, web) = (held(ListenerKind::Ssh, None), held(ListenerKind::Web, None));
+        let metrics = held(ListenerKind::Metrics, None);
+        let addresses = [ssh.1, web.1, metrics.1];
+        let listeners = Listeners(vec![ssh.0, web.0, metrics.0]);
+        let of = |kind| {
+            let (kinds, files) = listeners.of(kind);
+            assert_eq!(kinds.len(), files.len());
+            kinds
+        };
+        assert_eq!(of(&WORKER), [ListenerKind::Ssh, ListenerKind::Metrics]);
+        assert_eq!(of(&WEB), [ListenerKind::Web]);
+        assert_eq!(of(&AUTH), []);
+        assert_eq!(listeners.without(&WORKER), [addresses[1]]);
+        assert_eq!(listeners.without(&WEB), [addresses[0], addresses[2]]);
     }
 
     #[tokio::test]

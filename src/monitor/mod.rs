@@ -63,13 +63,15 @@ use crate::audit::{DeferredLog, RefusedCalls};
 use crate::config::{Config, Source};
 use crate::sys::clock::Clock;
 
-pub use confinement::{kept_by_auth_markdown, kept_by_worker_markdown, prepare};
+pub use confinement::{
+    kept_by_auth_markdown, kept_by_web_markdown, kept_by_worker_markdown, prepare,
+};
 pub use error::MonitorError;
 pub use event::Exited;
 pub use file_service::{allowed_files, files_markdown};
 pub use ground::is_running;
 pub use processes::{
-    AUTH, KINDS, ProcessKind, RestartRule, UpgradeRule, WITHOUT_SANDBOX, WORKER,
+    AUTH, KINDS, ProcessKind, RestartRule, UpgradeRule, WEB, WITHOUT_SANDBOX, WORKER,
     processes_markdown, services_markdown,
 };
 pub use program::ChildArgs;

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use super::confinement;
 use crate::config::Config;
-use crate::ipc::{CallerProcess, Provider, Service};
+use crate::ipc::{CallerProcess, ListenerKind, Provider, Service};
 use crate::model::format_duration;
 use crate::sys::sandbox::{Confinement, Plan, SandboxError};
 
@@ -23,8 +23,12 @@ pub struct ProcessKind {
     pub purpose: &'static str,
     /// What it keeps of its rights.
     pub sandbox: fn(&Config) -> Plan,
+    /// The listeners that it has.
+    pub listeners: &'static [ListenerKind],
     /// The services that it may call, and no others.
     pub calls: &'static [Service],
+    /// Services that a process of an earlier program may call too, up to this version of the messages.
+    pub called_before: &'static [(Service, u32)],
     /// Whose services it provides.
     pub provides: Option<Provider>,
     /// What happens when one exits that was not told to.
@@ -47,7 +51,7 @@ pub enum RestartRule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpgradeRule {
     /// A new one is started beside it. When the new one is ready, the old one accepts no more
-    /// connections and exits with its last session.
+    /// connections and exits with its last session, or its last answer.
     Retire,
     /// A new one is started beside it. When the new one is ready, it gets all new calls; the old one
     /// answers those that it has, and exits.
@@ -59,6 +63,13 @@ impl ProcessKind {
     #[must_use]
     pub fn may_call(&self, service: Service) -> bool {
         self.calls.contains(&service)
+    }
+
+    /// Whether a process of this kind that speaks this version may call a service.
+    #[must_use]
+    pub fn may_call_in(&self, version: u32, service: Service) -> bool {
+        let mut before = self.called_before.iter();
+        self.may_call(service) || before.any(|(one, last)| *one == service && version <= *last)
     }
 
     /// Confines the calling process to the plan of its kind, unless the configuration turns that off.
@@ -99,18 +110,20 @@ impl ProcessKind {
 pub const WORKER: ProcessKind = ProcessKind {
     name: "worker",
     command: "worker",
-    purpose: "speaks SSH with clients and hosts, HTTP with everybody and with the metrics' readers",
+    purpose: "speaks SSH with clients and hosts, and HTTP with the metrics' readers",
     sandbox: confinement::plan_of_worker,
+    listeners: &[ListenerKind::Ssh, ListenerKind::Metrics],
     calls: &[
         Service::Signing,
         Service::Files,
         Service::People,
-        Service::Browser,
         Service::Nodes,
         Service::Peers,
         Service::Changes,
         Service::Telemetry,
     ],
+    // Until the web had a process of its own, workers served it.
+    called_before: &[(Service::Browser, 5)],
     provides: None,
     restart: RestartRule::StopProxy,
     upgrade: UpgradeRule::Retire,
@@ -123,17 +136,33 @@ pub const AUTH: ProcessKind = ProcessKind {
     purpose: "has the CAs' keys and the state, decides about people and certificates, and speaks with no \
               client and no host",
     sandbox: confinement::plan_of_auth,
+    listeners: &[],
     calls: &[Service::Files],
+    called_before: &[],
     provides: Some(Provider::Auth),
     restart: RestartRule::Restart,
     upgrade: UpgradeRule::Replace,
+};
+
+/// The process that speaks HTTP with everybody.
+pub const WEB: ProcessKind = ProcessKind {
+    name: "web",
+    command: "web-service",
+    purpose: "speaks HTTP with browsers and with everybody else, and no SSH",
+    sandbox: confinement::plan_of_web,
+    listeners: &[ListenerKind::Web],
+    calls: &[Service::Files, Service::Browser, Service::PublicData],
+    called_before: &[],
+    provides: None,
+    restart: RestartRule::Restart,
+    upgrade: UpgradeRule::Retire,
 };
 
 /// What the administrator can do if a process cannot be confined.
 pub const WITHOUT_SANDBOX: &str = "with `proxy_service.sandbox: no` it runs without, and says so";
 
 /// All kinds.
-pub const KINDS: &[&ProcessKind] = &[&WORKER, &AUTH];
+pub const KINDS: &[&ProcessKind] = &[&WORKER, &WEB, &AUTH];
 
 impl RestartRule {
     const fn text(self) -> &'static str {
@@ -148,7 +177,7 @@ impl UpgradeRule {
     const fn text(self) -> &'static str {
         match self {
             Self::Retire => {
-                "a new one is started beside it; the old one exits with its last session"
+                "a new one is started beside it; the old one exits with its last session or answer"
             }
             Self::Replace => {
                 "a new one is started beside it; the old one answers the calls that it has, and exits"
@@ -233,6 +262,27 @@ mod tests {
             ..WORKER
         };
         assert!(signs.may_call(Service::Signing) && !signs.may_call(Service::Files));
+    }
+
+    #[test]
+    fn what_was_allowed_before_is_allowed_to_earlier_programs_only() {
+        assert!(!WORKER.may_call(Service::Browser));
+        for (version, may) in [(4, true), (5, true), (6, false), (7, false)] {
+            assert_eq!(WORKER.may_call_in(version, Service::Browser), may);
+            assert!(WORKER.may_call_in(version, Service::Signing));
+            assert!(!WORKER.may_call_in(version, Service::PublicData));
+        }
+    }
+
+    /// A listener that two kinds had would be read by either.
+    #[test]
+    fn a_listener_is_of_one_kind() {
+        for listener in [ListenerKind::Ssh, ListenerKind::Web, ListenerKind::Metrics] {
+            let having = KINDS
+                .iter()
+                .filter(|kind| kind.listeners.contains(&listener));
+            assert_eq!(having.count(), 1, "{listener:?}");
+        }
     }
 
     #[test]

@@ -22,6 +22,8 @@ use crate::sys::clock;
 #[derive(Debug)]
 pub(super) struct Services {
     kind: &'static ProcessKind,
+    /// The version of the messages that the process speaks.
+    version: u32,
     caller: CallerProcess,
     files: FileService,
     gate: AuthGate,
@@ -37,10 +39,10 @@ struct Limits {
 }
 
 impl Services {
-    /// For the process of this kind with this id.
+    /// For the process of this kind with this id, which speaks this version.
     pub(super) fn new(
         kind: &'static ProcessKind,
-        pid: i32,
+        (pid, version): (i32, u32),
         files: FileService,
         gate: AuthGate,
         refused: RefusedCalls,
@@ -52,6 +54,7 @@ impl Services {
         };
         Self {
             kind,
+            version,
             caller: kind.caller(pid),
             files,
             gate,
@@ -93,7 +96,7 @@ impl Services {
             self.note(Some(service), reason);
             refusal
         };
-        if !self.kind.may_call(service) {
+        if !self.kind.may_call_in(self.version, service) {
             return Err(refuse("not-allowed", CallRefusal::Forbidden));
         }
         let mut limits = self.limits.iter();
@@ -137,6 +140,7 @@ impl Services {
             | ServiceRequest::Nodes(_)
             | ServiceRequest::Peers(_)
             | ServiceRequest::Changes(_)
+            | ServiceRequest::PublicData(_)
             | ServiceRequest::Telemetry(_) => {
                 match ForwardingCall::new(incoming, request, self.caller.clone()) {
                     Ok(call) => self.gate.pass(call),

@@ -20,7 +20,7 @@ use crate::audit::{DeferredLog, RefusedCalls};
 use crate::config::{Config, Source};
 use crate::ipc::{
     AllowedFiles, CaKeyLine, CallerProcess, Datagram, FilePurpose, IncomingCall, MessageSocket,
-    MonitorMessage, Service, ServiceRequest, SigningAnswer, SigningRequest, decode,
+    MonitorMessage, Service, ServiceRequest, SigningAnswer, SigningRequest, VERSION, decode,
 };
 use crate::model::DataDir;
 use crate::sys::clock::Clock;
@@ -78,7 +78,7 @@ impl ServicesHome {
     pub(super) fn services_of(&self, kind: &'static ProcessKind, files: AllowedFiles) -> Services {
         let files = FileService::new(Arc::new(files));
         let (gate, refused) = (self.gate.clone(), self.refused.clone());
-        Services::new(kind, PID, files, gate, refused)
+        Services::new(kind, (PID, VERSION), files, gate, refused)
     }
 
     /// The configuration of a proxy in the directory.

@@ -1,5 +1,4 @@
-//! The revocation list as the file that sshd's `RevokedKeys` names, for hosts that have joined and for the
-//! web.
+//! The revocation list as the file that sshd's `RevokedKeys` names, for hosts that have joined.
 
 use std::sync::Arc;
 
@@ -28,8 +27,6 @@ pub(crate) enum ListError {
 pub(crate) struct PublishedList {
     /// The file: a KRL (OpenSSH PROTOCOL.krl).
     pub(crate) bytes: Bytes,
-    /// When the list was last changed, in seconds since the epoch; 0 if nothing was ever revoked.
-    pub(crate) changed: u64,
 }
 
 /// The list that is in force in the running proxy. It is made once for each change of it, for all who ask.
@@ -74,8 +71,7 @@ impl RevocationFile {
         let encoded = tokio::task::spawn_blocking(move || {
             let list = of.published(&cluster);
             let bytes = Bytes::from(list.encode()?);
-            let changed = list.generated;
-            Ok::<_, KrlError>(PublishedList { bytes, changed })
+            Ok::<_, KrlError>(PublishedList { bytes })
         });
         let list = encoded.await??;
         *made = Some((now, list.clone()));

@@ -1,5 +1,6 @@
 //! `/webapi/auth/export`: the CAs' public keys, in the forms of `rproxy auth export`.
 
+use bytes::Bytes;
 use hyper::StatusCode;
 use ssh_key::PublicKey;
 use ssh_key::certificate::CertType;
@@ -18,6 +19,17 @@ pub struct PublicKeys {
     pub user: Vec<PublicKey>,
     /// The host CA's.
     pub host: Vec<PublicKey>,
+}
+
+/// All that anybody may read: the keys, and the list of what is revoked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicDocuments {
+    /// The CAs' keys.
+    pub keys: PublicKeys,
+    /// The list, as the file that sshd's `RevokedKeys` names.
+    pub list: Bytes,
+    /// When it was last changed, in seconds since the epoch; 0 if nothing was ever revoked.
+    pub changed: u64,
 }
 
 impl PublicKeys {

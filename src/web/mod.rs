@@ -6,11 +6,17 @@
 //! bring is passed on to the process that has the state. `Site` is what there is; a page more is a row in
 //! its table.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the web process serves them"))]
+mod api;
+mod app;
 mod assets;
 mod browser_cookie;
 mod callback;
+mod connection;
+mod files;
+mod guard;
+mod headers;
 mod health;
+mod hosts;
 mod html;
 mod keys;
 mod krl;
@@ -29,10 +35,11 @@ use std::io;
 
 use thiserror::Error;
 
+pub use app::{WebApp, WebParts};
 pub use health::Health;
-pub use keys::PublicKeys;
-pub use public_site::PublicSite;
-pub use server::Server;
+pub use hosts::OwnHosts;
+pub use keys::{PublicDocuments, PublicKeys};
+pub use server::{Ending, Server};
 pub use status::{Status, StatusSource};
 pub use telemetry::Telemetry;
 pub use tls::{TlsError, TlsFiles, Validity};

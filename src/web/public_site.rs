@@ -2,22 +2,17 @@
 //! sign in at an identity provider.
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use hyper::StatusCode;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
-use super::WebError;
-use super::keys::PublicKeys;
+use super::keys::PublicDocuments;
 use super::krl;
 use super::page::{ErrorPage, HttpResponse};
-use super::server::Server;
 use super::sign_in::SignInPages;
 use super::site::{Question, RequestPurpose, Site};
 use crate::ipc::Browser;
 use crate::model::ClusterName;
-use crate::ssh::RevocationFile;
 
 /// What is at its paths.
 #[derive(Clone, Copy, Debug)]
@@ -32,41 +27,23 @@ pub(super) enum Resource {
 
 /// What any client may read.
 #[derive(Debug)]
-pub struct PublicSite {
-    keys: watch::Receiver<Arc<PublicKeys>>,
-    revocations: Arc<RevocationFile>,
+pub(super) struct PublicSite {
+    documents: watch::Receiver<Arc<PublicDocuments>>,
     /// `None` if there is no identity provider.
     sign_in: Option<SignInPages>,
 }
 
 impl PublicSite {
-    /// What is served follows the senders. With `browser`, people sign in at an identity provider.
-    #[must_use]
-    pub(crate) fn new(
+    /// What is served follows the sender. With `browser`, people sign in at an identity provider.
+    pub(super) fn new(
         cluster: ClusterName,
-        keys: watch::Receiver<Arc<PublicKeys>>,
-        revocations: Arc<RevocationFile>,
+        documents: watch::Receiver<Arc<PublicDocuments>>,
         browser: Option<Arc<dyn Browser>>,
     ) -> Self {
         Self {
-            keys,
-            revocations,
+            documents,
             sign_in: browser.map(|browser| SignInPages::new(cluster, browser)),
         }
-    }
-}
-
-impl PublicSite {
-    /// Serves it on a thread of its own until `shutdown`.
-    ///
-    /// # Errors
-    /// When there is no thread or no runtime.
-    pub fn serve(
-        self,
-        server: Server,
-        shutdown: CancellationToken,
-    ) -> Result<JoinHandle<()>, WebError> {
-        server.start("web", self, shutdown)
     }
 }
 
@@ -112,10 +89,13 @@ impl Site for PublicSite {
                 return Err(ErrorPage::new(StatusCode::NOT_FOUND, message, hint));
             }
             (Resource::Export, _) => {
-                let keys = Arc::clone(&self.keys.borrow());
-                keys.page(query)?
+                let documents = Arc::clone(&self.documents.borrow());
+                documents.keys.page(query)?
             }
-            (Resource::Krl, _) if query.is_empty() => krl::page(&self.revocations).await?,
+            (Resource::Krl, _) if query.is_empty() => {
+                let documents = Arc::clone(&self.documents.borrow());
+                krl::page(&documents)
+            }
             (Resource::Krl, _) => {
                 return Err(ErrorPage::new(
                     StatusCode::BAD_REQUEST,
@@ -137,10 +117,8 @@ mod tests {
     use hyper::Request;
 
     use super::*;
-    use crate::ca::{RevocationLog, RevocationStore as _, Revocations, Revoked};
-    use crate::cert::krl::RevocationList;
     use crate::ipc::{BrowserAnswer, BrowserRefusal, BrowserRequest, CallError};
-    use crate::sys::clock::Clock;
+    use crate::web::keys::PublicKeys;
     use crate::web::site::{answer, logged_path};
 
     const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -157,23 +135,29 @@ mod tests {
         }
     }
 
-    fn site() -> (PublicSite, watch::Sender<Arc<Revocations>>) {
+    fn site() -> (PublicSite, watch::Sender<Arc<PublicDocuments>>) {
         site_with(None)
     }
 
     fn site_with(
         browser: Option<Arc<dyn Browser>>,
-    ) -> (PublicSite, watch::Sender<Arc<Revocations>>) {
-        let none = PublicKeys {
+    ) -> (PublicSite, watch::Sender<Arc<PublicDocuments>>) {
+        let (sender, documents) = watch::channel(Arc::new(documents("a list", 0)));
+        let cluster: ClusterName = "example.com".parse().unwrap();
+        let site = PublicSite::new(cluster, documents, browser);
+        (site, sender)
+    }
+
+    fn documents(list: &'static str, changed: u64) -> PublicDocuments {
+        let keys = PublicKeys {
             user: Vec::new(),
             host: Vec::new(),
         };
-        let (_, keys) = watch::channel(Arc::new(none));
-        let (sender, revocations) = watch::channel(Arc::default());
-        let cluster: ClusterName = "example.com".parse().unwrap();
-        let revocations = Arc::new(RevocationFile::new(cluster.clone(), revocations));
-        let site = PublicSite::new(cluster, keys, revocations, browser);
-        (site, sender)
+        PublicDocuments {
+            keys,
+            list: Bytes::from_static(list.as_bytes()),
+            changed,
+        }
     }
 
     fn request(method: &str, target: &str) -> Request<Empty<Bytes>> {
@@ -276,19 +260,14 @@ mod tests {
     #[tokio::test]
     async fn the_list_is_the_one_in_force() {
         let (site, sender) = site();
-        let krl = || async {
-            let list = answer(&site, CLIENT, request("GET", "/webapi/auth/krl")).await;
-            RevocationList::decode(&said(list).await).unwrap()
-        };
-        assert_eq!(krl().await.version, 0);
-        let directory = tempfile::tempdir().unwrap();
-        let state = crate::model::DataDir::new(directory.path().join("state"));
-        let log = RevocationLog::new(&state, Clock::System);
-        let key_id = "mallory".to_owned();
-        let revoked = Revoked::of_key_id(key_id);
-        log.revoke(vec![revoked], "root", None).unwrap();
-        sender.send_replace(Arc::new(log.read().unwrap()));
-        assert_eq!(krl().await.version, 1);
-        assert_eq!(krl().await.comment, "rproxy example.com");
+        let krl = || answer(&site, CLIENT, request("GET", "/webapi/auth/krl"));
+        let first = krl().await;
+        assert!(!first.headers().contains_key("last-modified"));
+        assert_eq!(said(first).await, b"a list");
+        sender.send_replace(Arc::new(documents("another", 784_111_777)));
+        let next = krl().await;
+        let date = &next.headers()["last-modified"];
+        assert_eq!(date, "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(said(next).await, b"another");
     }
 }

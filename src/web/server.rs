@@ -1,34 +1,22 @@
-//! The listener of the web: a thread, its clients, and how long each may take.
+//! A listener: a thread, its clients, and who has to make room for others.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{MissedTickBehavior, timeout};
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::WebError;
-use super::site::{self, Site};
+use super::connection::{self, Answers, ConnectionInfo, PATIENCE};
 use super::slots::{ClientSlot, Places};
-use super::tls::{Tls, TlsFiles};
+use super::tls::{ShownTls, Tls, TlsFiles};
 use crate::sys::files::Files;
 
-/// How long the handshake of TLS may take, and how long a request until its headers are there.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a client may take for everything: the largest list at a few megabits a second.
-const LONGEST: Duration = Duration::from_secs(120);
-/// Most bytes of a request's line and headers.
-const MAX_HEADER_BYTES: usize = 16 * 1024;
-/// Most headers of a request.
-const MAX_HEADERS: usize = 64;
 /// How often the files of the certificate are looked at.
 const REFRESH: Duration = Duration::from_secs(1);
 /// How long to wait after an accept that failed for want of resources.
@@ -40,6 +28,15 @@ pub struct Server {
     listener: std::net::TcpListener,
     address: SocketAddr,
     tls: Option<Tls>,
+}
+
+/// How serving ends.
+#[derive(Clone, Debug, Default)]
+pub struct Ending {
+    /// Cancelled when no more clients are accepted; those that are served get their answers.
+    pub closing: CancellationToken,
+    /// Cancelled when clients that are served are cut off.
+    pub over: CancellationToken,
 }
 
 impl Server {
@@ -69,15 +66,21 @@ impl Server {
         format!("{scheme}://{}", self.address)
     }
 
-    /// Serves on a thread of its own until `shutdown`; clients that are served then are cut off.
+    /// The SHA-256 of the certificate that is shown; `None` without TLS.
+    #[must_use]
+    pub fn fingerprint(&self) -> Option<String> {
+        self.tls.as_ref().map(|tls| tls.shown().fingerprint())
+    }
+
+    /// Serves on a thread of its own until the end.
     ///
     /// # Errors
     /// When there is no thread or no runtime.
     pub(super) fn start(
         self,
         name: &str,
-        site: impl Site,
-        shutdown: CancellationToken,
+        answers: impl Answers,
+        ending: Ending,
     ) -> Result<JoinHandle<()>, WebError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -86,12 +89,12 @@ impl Server {
         let serve = move || {
             runtime.block_on(async {
                 tokio::select! {
-                    ended = self.serve(Arc::new(site)) => {
+                    ended = self.serve(Arc::new(answers), ending.closing) => {
                         if let Err(error) = ended {
                             tracing::error!(%error, "the web is not served any more");
                         }
                     }
-                    () = shutdown.cancelled() => {}
+                    () = ending.over.cancelled() => {}
                 }
             });
             runtime.shutdown_background();
@@ -102,14 +105,16 @@ impl Server {
             .map_err(WebError::Start)
     }
 
-    async fn serve(self, site: Arc<impl Site>) -> io::Result<()> {
+    async fn serve(self, answers: Arc<impl Answers>, closing: CancellationToken) -> io::Result<()> {
         let listener = TcpListener::from_std(self.listener)?;
         let mut tls = self.tls;
         let places = Places::new();
+        let clients = TaskTracker::new();
         let mut refresh = tokio::time::interval(REFRESH);
         refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let accepted = tokio::select! {
+                () = closing.cancelled() => break,
                 accepted = listener.accept() => accepted,
                 _ = refresh.tick() => {
                     if let Some(tls) = &mut tls {
@@ -126,67 +131,52 @@ impl Server {
                     continue;
                 }
             };
-            let seat = places.enter(address.ip());
-            let (site, acceptor) = (Arc::clone(&site), tls.as_ref().map(Tls::acceptor));
-            tokio::spawn(async move {
+            let slot = Arc::new(places.enter(address.ip()));
+            let (answers, shown) = (Arc::clone(&answers), tls.as_ref().map(Tls::shown));
+            let closing = closing.clone();
+            clients.spawn(async move {
+                let served = client(stream, address, shown, answers, &slot, closing);
                 tokio::select! {
-                    served = timeout(LONGEST, client(stream, address.ip(), acceptor, site, &seat)) => {
-                        if served.is_err() {
-                            tracing::debug!(client = %address, "a client of the web took too long");
-                        }
-                    }
-                    () = seat.displaced() => {
+                    () = served => {}
+                    () = slot.displaced() => {
                         tracing::debug!(client = %address, "a client of the web made room for others");
                     }
                 }
             });
         }
+        drop(listener);
+        clients.close();
+        clients.wait().await;
+        Ok(())
     }
 }
 
 /// One client, from its first byte to its last. Its failure concerns no other client.
 async fn client(
     stream: TcpStream,
-    address: IpAddr,
-    acceptor: Option<TlsAcceptor>,
-    site: Arc<impl Site>,
-    seat: &ClientSlot,
+    client: SocketAddr,
+    shown: Option<ShownTls>,
+    answers: Arc<impl Answers>,
+    slot: &Arc<ClientSlot>,
+    closing: CancellationToken,
 ) {
-    match acceptor {
-        None => request(stream, address, site, seat).await,
-        Some(acceptor) => {
-            if let Ok(Ok(stream)) = timeout(PATIENCE, acceptor.accept(stream)).await {
-                request(stream, address, site, seat).await;
+    // Answers are small, and wait for nothing more.
+    let _without = stream.set_nodelay(true);
+    match shown {
+        None => {
+            let info = ConnectionInfo::plain(client);
+            connection::serve(stream, info, answers, slot, closing).await;
+        }
+        Some(shown) => {
+            if let Ok(Ok(stream)) = timeout(PATIENCE, shown.acceptor.accept(stream)).await {
+                let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                let info = ConnectionInfo {
+                    client,
+                    certificate: Some(shown.certificate),
+                    is_http2,
+                };
+                connection::serve(stream, info, answers, slot, closing).await;
             }
         }
-    }
-}
-
-/// One request and its answer.
-async fn request<S: Site>(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
-    address: IpAddr,
-    site: Arc<S>,
-    seat: &ClientSlot,
-) {
-    let service = service_fn(|request| async {
-        let method = request.method().clone();
-        let path = site::logged_path::<S>(request.uri().path());
-        seat.asked(site::purpose::<S>(request.uri().path()));
-        let answer = site::answer(&*site, address, request).await;
-        tracing::debug!(%method, path, status = answer.status().as_u16(), "asked");
-        Ok::<_, std::convert::Infallible>(answer)
-    });
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(PATIENCE)
-        .max_headers(MAX_HEADERS)
-        .max_header_size(MAX_HEADER_BYTES)
-        .max_buf_size(MAX_HEADER_BYTES)
-        .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
-    if let Err(error) = served {
-        tracing::debug!(%error, "a client of the web broke off");
     }
 }

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 
 use hyper::body::Body;
 use hyper::header::HeaderMap;
-use hyper::{Request, StatusCode, header};
+use hyper::{Request, Response, StatusCode, header};
 
+use super::connection::{Answers, ConnectionInfo};
 use super::page::{ErrorPage, HttpResponse, set};
 
 /// What a listener serves.
@@ -42,6 +43,8 @@ pub(super) enum RequestPurpose {
     Reading,
     /// To learn whether all is well: such a request never waits for others.
     Health,
+    /// To show the interface, or to answer it: several requests on one connection.
+    Browsing,
     /// To sign in: each request is of use once, so it is made with GET, and one that only looks (HEAD)
     /// is refused.
     SignIn,
@@ -51,7 +54,7 @@ impl RequestPurpose {
     /// The methods of HTTP, as `Allow` lists them.
     fn methods(self) -> &'static str {
         match self {
-            Self::Reading | Self::Health => "GET, HEAD",
+            Self::Reading | Self::Health | Self::Browsing => "GET, HEAD",
             Self::SignIn => "GET",
         }
     }
@@ -66,6 +69,31 @@ pub(super) struct Question<'q> {
     pub(super) headers: &'q HeaderMap,
     /// Where the request comes from.
     pub(super) client: IpAddr,
+}
+
+/// A listener that serves one site and nothing else.
+#[derive(Debug)]
+pub(super) struct SiteServer<S>(pub(super) S);
+
+impl<S: Site> Answers for SiteServer<S> {
+    const KEEPS_ALIVE: bool = false;
+
+    fn purpose(&self, path: &str) -> RequestPurpose {
+        purpose::<S>(path)
+    }
+
+    fn logged_path(&self, path: &str) -> &'static str {
+        logged_path::<S>(path)
+    }
+
+    async fn answer(
+        &self,
+        info: &ConnectionInfo,
+        request: Request<axum::body::Body>,
+    ) -> Response<axum::body::Body> {
+        let answer = answer(&self.0, info.client.ip(), request).await;
+        answer.map(axum::body::Body::new)
+    }
 }
 
 /// Longest variable part of a path, in bytes.

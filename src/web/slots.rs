@@ -27,6 +27,12 @@ const MAX_SIGN_INS: usize = 256;
 /// The same, from one address, behind which an office can be.
 const MAX_SIGN_INS_PER_ADDRESS: usize = 64;
 
+/// How many browsers that show pages are connected at a time, beside the other clients: a page consists of
+/// several files, and connections stay for the next ones.
+const MAX_BROWSERS: usize = 256;
+/// The same, from one address, behind which an office can be.
+const MAX_BROWSERS_PER_ADDRESS: usize = 64;
+
 /// The places of one listener. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct Places {
@@ -34,6 +40,7 @@ pub(super) struct Places {
     answered: Pool,
     health: Pool,
     sign_ins: Pool,
+    browsers: Pool,
 }
 
 impl Places {
@@ -43,6 +50,7 @@ impl Places {
             answered: Pool::new(MAX_CLIENTS, MAX_CLIENTS_PER_ADDRESS),
             health: Pool::new(MAX_HEALTH, MAX_HEALTH_PER_ADDRESS),
             sign_ins: Pool::new(MAX_SIGN_INS, MAX_SIGN_INS_PER_ADDRESS),
+            browsers: Pool::new(MAX_BROWSERS, MAX_BROWSERS_PER_ADDRESS),
         }
     }
 
@@ -52,7 +60,7 @@ impl Places {
         ClientSlot {
             places: self.clone(),
             network,
-            place: Mutex::new(self.asking.enter(network)),
+            place: Mutex::new((None, self.asking.enter(network))),
             moved: Notify::new(),
         }
     }
@@ -63,27 +71,34 @@ impl Places {
 pub(super) struct ClientSlot {
     places: Places,
     network: IpAddr,
-    place: Mutex<ListenerSlot>,
+    /// For what it is there, once it has asked.
+    place: Mutex<(Option<RequestPurpose>, ListenerSlot)>,
     moved: Notify,
 }
 
 impl ClientSlot {
-    /// The client has asked, and is going to be answered.
+    /// The client has asked, and is going to be answered. If it has asked for the same before, it keeps its
+    /// place.
     pub(super) fn asked(&self, purpose: RequestPurpose) {
         let pool = match purpose {
             RequestPurpose::Reading => &self.places.answered,
             RequestPurpose::Health => &self.places.health,
             RequestPurpose::SignIn => &self.places.sign_ins,
+            RequestPurpose::Browsing => &self.places.browsers,
         };
-        let place = pool.enter(self.network);
-        *self.lock() = place;
+        let mut place = self.lock();
+        if place.0 == Some(purpose) {
+            return;
+        }
+        *place = (Some(purpose), pool.enter(self.network));
+        drop(place);
         self.moved.notify_one();
     }
 
     /// Ends when the client has to make room for others.
     pub(super) async fn displaced(&self) {
         loop {
-            let displaced: CancellationToken = self.lock().ticket.displaced().clone();
+            let displaced: CancellationToken = self.lock().1.ticket.displaced().clone();
             tokio::select! {
                 () = displaced.cancelled() => return,
                 () = self.moved.notified() => {}
@@ -92,7 +107,7 @@ impl ClientSlot {
     }
 
     /// A panic elsewhere cannot leave it half changed.
-    fn lock(&self) -> MutexGuard<'_, ListenerSlot> {
+    fn lock(&self) -> MutexGuard<'_, (Option<RequestPurpose>, ListenerSlot)> {
         self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -157,7 +172,7 @@ mod tests {
     }
 
     fn is_displaced(seat: &ClientSlot) -> bool {
-        seat.lock().ticket.displaced().is_cancelled()
+        seat.lock().1.ticket.displaced().is_cancelled()
     }
 
     #[test]
@@ -193,6 +208,26 @@ mod tests {
         assert!(!office.iter().any(is_displaced));
         let _one_more = enter(1, RequestPurpose::SignIn);
         assert_eq!(office.iter().filter(|seat| is_displaced(seat)).count(), 1);
+    }
+
+    /// A browser asks for many files, and is one client.
+    #[test]
+    fn a_client_that_asks_again_keeps_its_place() {
+        let places = Places::new();
+        let browser = places.enter(there(1));
+        for _ in 0..200 {
+            browser.asked(RequestPurpose::Browsing);
+        }
+        assert!(!is_displaced(&browser));
+        assert_eq!(places.browsers.lock().len(), 1);
+        assert_eq!(places.asking.lock().len(), 0);
+        let office = (0..64).map(|_| {
+            let slot = places.enter(there(1));
+            slot.asked(RequestPurpose::Browsing);
+            slot
+        });
+        let office: Vec<ClientSlot> = office.collect();
+        assert!(is_displaced(&browser) && !office.iter().any(is_displaced));
     }
 
     #[tokio::test]

@@ -13,8 +13,8 @@ use super::WebError;
 use super::health::{Health, HealthReport};
 use super::page::{ErrorPage, HttpResponse, report};
 use super::probe::Probe;
-use super::server::Server;
-use super::site::{Question, RequestPurpose, Site};
+use super::server::{Ending, Server};
+use super::site::{Question, RequestPurpose, Site, SiteServer};
 use super::status::{Status, StatusSource};
 use crate::ipc::{StateTelemetry, TelemetryAnswer};
 use crate::metrics::{
@@ -69,7 +69,11 @@ impl Telemetry {
     /// # Errors
     /// When there is no thread or no runtime.
     pub fn serve(self, server: Server, end: CancellationToken) -> Result<JoinHandle<()>, WebError> {
-        server.start("metrics", self, end)
+        let ending = Ending {
+            closing: end.clone(),
+            over: end,
+        };
+        server.start("metrics", SiteServer(self), ending)
     }
 
     /// What is counted, with what is only known by looking.

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use thiserror::Error;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::client::verify_server_cert_signed_by_trust_anchor;
+use tokio_rustls::rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject as _};
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio_rustls::rustls::server::ParsedCertificate;
 use tokio_rustls::rustls::{CertificateError, Error as RustlsError, RootCertStore, ServerConfig};
 use zeroize::Zeroizing;
@@ -133,13 +134,55 @@ fn fault_at(certificate: &ParsedCertificate<'_>, second: u64) -> Option<Certific
     }
 }
 
+/// What a client is greeted with.
+#[derive(Clone)]
+pub(super) struct ShownTls {
+    pub(super) acceptor: TlsAcceptor,
+    /// The certificate, without those of its issuers.
+    pub(super) certificate: Arc<CertificateDer<'static>>,
+}
+
+impl std::fmt::Debug for ShownTls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ShownTls").finish_non_exhaustive()
+    }
+}
+
+impl ShownTls {
+    /// The SHA-256 of the certificate, as browsers show it.
+    pub(super) fn fingerprint(&self) -> String {
+        fingerprint(&self.certificate)
+    }
+}
+
+/// The SHA-256 of a certificate, as browsers and `openssl x509 -fingerprint` show it.
+fn fingerprint(certificate: &CertificateDer<'_>) -> String {
+    let hash = digest(&SHA256, certificate);
+    let bytes: Vec<String> = hash
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02X}"))
+        .collect();
+    bytes.join(":")
+}
+
+/// Whether a certificate is made out to this name or address.
+pub(super) fn is_named(certificate: &CertificateDer<'_>, name: &str) -> bool {
+    let parsed = ParsedCertificate::try_from(certificate);
+    let name = ServerName::try_from(name);
+    match (parsed, name) {
+        (Ok(parsed), Ok(name)) => verify_server_name(&parsed, &name).is_ok(),
+        _ => false,
+    }
+}
+
 /// What is shown now, and the files to look at for what is shown next.
 pub(super) struct Tls {
     files: TlsFiles,
     /// Who opens them.
     opened_by: Arc<dyn Files>,
     watch: FileWatch,
-    acceptor: TlsAcceptor,
+    shown: ShownTls,
     is_stale: bool,
 }
 
@@ -156,19 +199,19 @@ impl Tls {
     pub(super) fn open(files: TlsFiles, opened_by: Arc<dyn Files>) -> Result<Self, TlsError> {
         // The watch first: what is replaced in between is read twice, not never.
         let watch = FileWatch::new([files.certificate.clone(), files.key.clone()]);
-        let acceptor = read(&*opened_by, &files)?;
+        let shown = read(&*opened_by, &files)?;
         Ok(Self {
             files,
             opened_by,
             watch,
-            acceptor,
+            shown,
             is_stale: false,
         })
     }
 
     /// What to greet the next client with.
-    pub(super) fn acceptor(&self) -> TlsAcceptor {
-        self.acceptor.clone()
+    pub(super) fn shown(&self) -> ShownTls {
+        self.shown.clone()
     }
 
     /// Looks at the files. What cannot be used changes nothing, and is tried again: a certificate
@@ -179,10 +222,11 @@ impl Tls {
             return;
         }
         match read(&*self.opened_by, &self.files) {
-            Ok(acceptor) => {
-                self.acceptor = acceptor;
+            Ok(shown) => {
+                self.shown = shown;
                 self.is_stale = false;
-                tracing::info!("the certificate of HTTPS was read again");
+                let fingerprint = self.shown.fingerprint();
+                tracing::info!(fingerprint, "the certificate of HTTPS was read again");
             }
             Err(error) => {
                 if changed {
@@ -195,10 +239,16 @@ impl Tls {
     }
 }
 
-fn read(opened_by: &dyn Files, files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
-    let (_, mut config) = read_both(opened_by, files)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
+fn read(opened_by: &dyn Files, files: &TlsFiles) -> Result<ShownTls, TlsError> {
+    let (chain, mut config) = read_both(opened_by, files)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let certificate = chain.into_iter().next();
+    let certificate =
+        certificate.ok_or_else(|| TlsError::NoCertificate(files.certificate.clone()))?;
+    Ok(ShownTls {
+        acceptor: TlsAcceptor::from(Arc::new(config)),
+        certificate: Arc::new(certificate),
+    })
 }
 
 type Chain = Vec<CertificateDer<'static>>;

@@ -3,13 +3,10 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
-
 use super::monitor_client::MonitorClient;
 use crate::ca::{CaError, HostCertIssuer, RemoteHostKey, SignsHosts};
 use crate::ipc::PublicCaKeys;
 use crate::ssh::{CurrentTrust, Trust};
-use crate::web::PublicKeys;
 
 /// What connections trust and present with these keys.
 ///
@@ -23,26 +20,13 @@ pub(super) fn trust(keys: &PublicCaKeys, reporter: &MonitorClient) -> Result<Tru
     })
 }
 
-/// The public keys for the web.
-pub(super) fn public_keys(keys: &PublicCaKeys) -> PublicKeys {
-    PublicKeys {
-        user: keys.user.clone(),
-        host: keys.host.clone(),
-    }
-}
-
 fn signer(keys: &PublicCaKeys, reporter: &MonitorClient) -> Arc<dyn SignsHosts> {
     let signing = Arc::new(reporter.signing());
     Arc::new(RemoteHostKey::new(keys.signs.clone(), signing))
 }
 
 /// Uses these keys for every decision from now on.
-pub(super) fn replace(
-    keys: &PublicCaKeys,
-    reporter: &MonitorClient,
-    current: &CurrentTrust,
-    public: &watch::Sender<Arc<PublicKeys>>,
-) {
+pub(super) fn replace(keys: &PublicCaKeys, reporter: &MonitorClient, current: &CurrentTrust) {
     let before = current.now();
     let trust = Trust {
         users: keys.user.iter().cloned().collect(),
@@ -54,7 +38,6 @@ pub(super) fn replace(
         || before.mint.public_key() != trust.mint.public_key();
     if is_new {
         current.replace(trust);
-        public.send_replace(Arc::new(public_keys(keys)));
         tracing::info!(
             user = keys.user.len(),
             host = keys.host.len(),

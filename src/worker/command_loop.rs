@@ -1,8 +1,6 @@
 //! Carries out the monitor's orders and handles signals.
 
-use std::sync::Arc;
-
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use super::assembly::Shared;
 use super::authorities;
@@ -10,7 +8,6 @@ use super::monitor_client::MonitorClient;
 use super::signals::Signals;
 use super::stop::Stop;
 use crate::ipc::{MonitorMessage, ProcessMessage};
-use crate::web::PublicKeys;
 
 /// Carries out the monitor's orders.
 #[derive(Debug)]
@@ -19,7 +16,6 @@ pub(super) struct CommandLoop {
     pub(super) stop: Stop,
     pub(super) monitor: MonitorClient,
     pub(super) reloads: mpsc::Sender<()>,
-    pub(super) public: watch::Sender<Arc<PublicKeys>>,
 }
 
 impl CommandLoop {
@@ -38,12 +34,13 @@ impl CommandLoop {
             match message {
                 MonitorMessage::Start { .. }
                 | MonitorMessage::StartAuth { .. }
+                | MonitorMessage::StartWeb { .. }
                 | MonitorMessage::Call(_)
                 | MonitorMessage::Exited(_) => {
                     tracing::warn!("an order that is not for this process");
                 }
                 MonitorMessage::Keys(keys) => {
-                    authorities::replace(&keys, &self.monitor, &self.shared.trust, &self.public);
+                    authorities::replace(&keys, &self.monitor, &self.shared.trust);
                 }
                 // A reload that already waits covers this one too.
                 MonitorMessage::Reload => {

@@ -1,11 +1,9 @@
 //! The preconditions of a worker, in one list, in the order in which they are needed. A worker opens
 //! the files and directories in question; `serve --check` only checks that they could be opened.
 
-use std::net::TcpListener;
 use std::sync::Arc;
 
 use super::error::ServeError;
-use super::public_site::{tls_files, web_server};
 use super::settings::settings;
 use crate::audit::AuditLog;
 use crate::config::{Config, RecordingMode, SessionRecording};
@@ -16,14 +14,12 @@ use crate::sys::clock::Clock;
 use crate::sys::feasible;
 use crate::sys::files::{Direct, Files};
 use crate::sys::fs::{FsError, check_private, private_dir};
-use crate::web::{Server, WebError};
 
 /// What to do with the preconditions.
 #[derive(Debug)]
 pub(super) enum Purpose {
-    /// Open and create what is needed. The listener is the web's, if there is one; the files are
-    /// opened through [`Files`].
-    Serve(Option<TcpListener>, Arc<dyn Files>),
+    /// Open and create what is needed; the files are opened through [`Files`].
+    Serve(Arc<dyn Files>),
     /// Check only: nothing is created or changed.
     Look,
 }
@@ -34,7 +30,6 @@ pub(super) struct Ground {
     pub(super) settings: Settings,
     pub(super) audit: AuditLog,
     pub(super) resolver: Resolver,
-    pub(super) web: Option<Server>,
 }
 
 /// Goes through the list; returns the result with [`Purpose::Serve`].
@@ -43,7 +38,7 @@ pub(super) struct Ground {
 /// The first precondition that is not met.
 pub(super) fn lay(config: &Config, purpose: Purpose) -> Result<Option<Ground>, ServeError> {
     let files: Arc<dyn Files> = match &purpose {
-        Purpose::Serve(_, files) => Arc::clone(files),
+        Purpose::Serve(files) => Arc::clone(files),
         Purpose::Look => Arc::new(Direct),
     };
     let store = Recordings::new(config.data_dir.recordings());
@@ -62,21 +57,10 @@ pub(super) fn lay(config: &Config, purpose: Purpose) -> Result<Option<Ground>, S
     };
     rely_on_recordings(config, &purpose)?;
     let resolver = Resolver::from_system_with(Arc::clone(&files))?;
-    let web = match purpose {
-        Purpose::Serve(listener, _) => web_server(config, listener, files)?,
-        Purpose::Look => {
-            let files = tls_files(config);
-            files
-                .map_or(Ok(()), |files| files.look())
-                .map_err(WebError::from)?;
-            None
-        }
-    };
     Ok(audit.map(|audit| Ground {
         settings,
         audit,
         resolver,
-        web,
     }))
 }
 

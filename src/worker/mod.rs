@@ -12,7 +12,6 @@ mod ground;
 mod monitor_client;
 mod nodes;
 mod process;
-mod public_site;
 mod reload;
 mod revocations;
 mod settings;
@@ -23,7 +22,6 @@ mod telemetry;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -42,13 +40,12 @@ use telemetry::Serving;
 use crate::audit::AuditEvent;
 use crate::config::{Config, SessionRecording, Source, weaker};
 use crate::control;
-use crate::ipc::{self, Changes, People, ProcessMessage, PublicCaKeys};
+use crate::ipc::{self, Changes, People, ProcessMessage};
 use crate::ssh::Freshness;
 use crate::ssh::listener::ServingThreads;
 use crate::store::Recordings;
 use crate::sys::files::Files;
 use crate::sys::log;
-use crate::web::Server;
 
 pub use error::ServeError;
 
@@ -86,12 +83,10 @@ pub fn rehearse(config: &Config) -> Result<(), ServeError> {
 /// A worker that has opened and bound everything, and does not serve clients yet.
 struct Worker {
     monitor: MonitorClient,
-    keys: PublicCaKeys,
     configuration: Option<String>,
     files: Arc<dyn Files>,
     ssh: Option<TcpListener>,
     metrics: Option<TcpListener>,
-    web: Option<Server>,
     control: Option<control::Server>,
     watcher: Watcher,
     nodes: NodeDirectory,
@@ -103,7 +98,6 @@ struct Worker {
 
 /// The other servers of a worker, which run until it exits.
 struct Beside {
-    web: Option<JoinHandle<()>>,
     control: Option<control::ControlHandle>,
     telemetry: Option<Serving>,
 }
@@ -121,15 +115,14 @@ impl Worker {
         let changes: Arc<dyn Changes> = Arc::new(monitor.changes());
         let (watcher, revocations, joined) = Watcher::start(changes, freshness.clone())?;
         let own_listeners = own_listeners(&listeners);
-        let Listeners { ssh, web, metrics } = listeners;
-        let Some(ground) = ground::lay(config, Purpose::Serve(web, Arc::clone(&files)))? else {
+        let Listeners { ssh, metrics, .. } = listeners;
+        let Some(ground) = ground::lay(config, Purpose::Serve(Arc::clone(&files)))? else {
             return Err(ServeError::Start(io::ErrorKind::Other.into()));
         };
         let Ground {
             settings,
             audit,
             resolver,
-            web,
         } = ground;
         let recordings = settings.recording.store.clone();
         let (sender, settings) = watch::channel(Arc::new(settings));
@@ -169,12 +162,10 @@ impl Worker {
         };
         Ok(Self {
             monitor,
-            keys,
             configuration,
             files,
             ssh,
             metrics,
-            web,
             control: control_socket::bind_control(config),
             watcher,
             nodes,
@@ -195,10 +186,6 @@ impl Worker {
         } = self.assembly;
         let listener = listener(self.ssh).map_err(ServeError::Listen)?;
         let bound = listener.local_addr().map_err(ServeError::Listen)?;
-        let public = watch::Sender::new(Arc::new(authorities::public_keys(&self.keys)));
-        let site = || public_site::site(config, &shared, &public, self.monitor.browser());
-        let web = self.web.map(|web| site().serve(web, self.stop.web.clone()));
-        let web = web.transpose()?;
         let control = self.control;
         let control = control.and_then(|server| control_socket::serve_control(server, &shared));
         let (count, over) = (process::processors(), &self.stop.over);
@@ -238,16 +225,11 @@ impl Worker {
             stop: self.stop.clone(),
             monitor: self.monitor,
             reloads,
-            public,
         };
         tokio::spawn(commands.run(messages, signals));
         threads.accept(&listener, &self.stop.closing).await;
         drop(listener);
-        let beside = Beside {
-            web,
-            control,
-            telemetry,
-        };
+        let beside = Beside { control, telemetry };
         beside.end(threads, self.recordings, &self.stop).await;
         shared.audit.tell_sums(true)?;
         Ok(shared.audit.emit(&AuditEvent::ServerStopped {
@@ -274,9 +256,6 @@ impl Beside {
         // Open while draining, so that sessions can still be listed and killed.
         drop(self.control);
         stop.over.cancel();
-        if self.web.is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the thread of the web panicked");
-        }
         // Open until draining is over, so that monitoring sees how far it is.
         self.telemetry.into_iter().for_each(Serving::end);
     }
@@ -298,12 +277,17 @@ fn listener(given: Option<TcpListener>) -> io::Result<tokio::net::TcpListener> {
     tokio::net::TcpListener::from_std(given)
 }
 
-/// The addresses of all listeners of this process.
+/// The addresses of all listeners of this proxy.
 fn own_listeners(listeners: &Listeners) -> Vec<SocketAddr> {
-    let Listeners { ssh, web, metrics } = listeners;
-    [ssh, web, metrics]
+    let Listeners {
+        ssh,
+        metrics,
+        others,
+    } = listeners;
+    [ssh, metrics]
         .into_iter()
         .flatten()
         .filter_map(|listener| listener.local_addr().ok())
+        .chain(others.iter().copied())
         .collect()
 }

@@ -5,7 +5,7 @@
 //! stop: the worker then closes its connections in order, and exits.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -14,8 +14,8 @@ use super::error::ServeError;
 use crate::config::{Config, Source};
 use crate::ipc::{
     Client, Datagram, ListenerKind, MessageSocket, MonitorMessage, ProcessMessage, PublicCaKeys,
-    RemoteBrowser, RemoteChanges, RemoteFiles, RemoteNodes, RemotePeers, RemotePeople,
-    RemoteSigning, RemoteTelemetry, VERSION, decode, encode,
+    RemoteChanges, RemoteFiles, RemoteNodes, RemotePeers, RemotePeople, RemoteSigning,
+    RemoteTelemetry, VERSION, decode, encode,
 };
 use crate::monitor;
 
@@ -33,8 +33,9 @@ pub(super) struct MonitorClient {
 #[derive(Debug, Default)]
 pub(super) struct Listeners {
     pub(super) ssh: Option<TcpListener>,
-    pub(super) web: Option<TcpListener>,
     pub(super) metrics: Option<TcpListener>,
+    /// Where those are that other processes of this proxy have.
+    pub(super) others: Vec<SocketAddr>,
 }
 
 impl MonitorClient {
@@ -54,6 +55,7 @@ impl MonitorClient {
             version,
             listeners,
             keys,
+            others,
         }) = decode(&bytes)
         else {
             return Err(unusable());
@@ -61,11 +63,14 @@ impl MonitorClient {
         if version != VERSION || listeners.len() != files.len() {
             return Err(unusable());
         }
-        let mut given = Listeners::default();
+        let mut given = Listeners {
+            others,
+            ..Listeners::default()
+        };
         for (kind, file) in listeners.into_iter().zip(files) {
             let listener = match kind {
                 ListenerKind::Ssh => &mut given.ssh,
-                ListenerKind::Web => &mut given.web,
+                ListenerKind::Web => return Err(unusable()),
                 ListenerKind::Metrics => &mut given.metrics,
             };
             *listener = Some(file.into());
@@ -102,11 +107,6 @@ impl MonitorClient {
     /// The service that knows the other proxies on the same state.
     pub(super) fn peers(&self) -> RemotePeers {
         RemotePeers::new(self.calls.clone())
-    }
-
-    /// The service that answers browsers.
-    pub(super) fn browser(&self) -> RemoteBrowser {
-        RemoteBrowser::new(self.calls.clone())
     }
 
     /// The service that tells what was revoked, and which sign-ins have ended.
@@ -177,6 +177,7 @@ mod tests {
             version,
             listeners,
             keys: keys(),
+            others: Vec::new(),
         }
     }
 
@@ -187,14 +188,18 @@ mod tests {
             TcpListener::bind("127.0.0.1:0").unwrap(),
             TcpListener::bind("127.0.0.1:0").unwrap(),
         );
-        let message = start(VERSION, vec![ListenerKind::Metrics, ListenerKind::Ssh]);
+        let mut message = start(VERSION, vec![ListenerKind::Metrics, ListenerKind::Ssh]);
+        let elsewhere: SocketAddr = "127.0.0.1:3080".parse().unwrap();
+        if let MonitorMessage::Start { others, .. } = &mut message {
+            others.push(elsewhere);
+        }
         let files = [metrics.as_fd(), ssh.as_fd()];
         monitor.send(&encode(&message).unwrap(), &files).unwrap();
         let (client, given, given_keys) = MonitorClient::begin_on(worker).unwrap();
         let address = |listener: Option<TcpListener>| listener.map(|one| one.local_addr().unwrap());
         assert_eq!(address(given.ssh), Some(ssh.local_addr().unwrap()));
         assert_eq!(address(given.metrics), Some(metrics.local_addr().unwrap()));
-        assert!(given.web.is_none());
+        assert_eq!(given.others, [elsewhere]);
         let MonitorMessage::Start { keys, .. } = message else {
             panic!("{message:?}");
         };
@@ -210,6 +215,8 @@ mod tests {
             (start(VERSION + 1, Vec::new()), &[][..]),
             (start(1, Vec::new()), &[]),
             (start(VERSION, vec![ListenerKind::Ssh]), &[]),
+            // That of the web is for another process.
+            (start(VERSION, vec![ListenerKind::Web]), &[listener.as_fd()]),
             (start(VERSION, Vec::new()), &[listener.as_fd()]),
             (MonitorMessage::Ping, &[]),
         ] {

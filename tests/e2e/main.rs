@@ -147,5 +147,6 @@ mod upgrading;
 mod users;
 #[cfg(test)]
 mod web;
+mod web_process;
 #[cfg(test)]
 mod webauthn;

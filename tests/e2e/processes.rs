@@ -208,7 +208,7 @@ fn memory_is_neither_dumped_nor_swapped() {
 /// A person starts the worker by hand.
 #[test]
 fn a_worker_without_a_monitor_says_what_it_is_for() {
-    for command in ["worker", "auth-service"] {
+    for command in ["worker", "web-service", "auth-service"] {
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_rproxy"))
             .arg(command)
             .arg("--data-dir=/nonexistent")

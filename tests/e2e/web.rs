@@ -133,7 +133,7 @@ pub(crate) fn url(world: &World, path: &str) -> String {
     format!("{base}{path}")
 }
 
-fn address(world: &World) -> SocketAddr {
+pub(crate) fn address(world: &World) -> SocketAddr {
     let url = url(world, "");
     let (_, address) = url.split_once("://").expect("a URL");
     address.parse().expect("an address")
@@ -271,7 +271,7 @@ fn what_there_is_not_is_refused_in_words() {
     for (args, path, status, says) in [
         (
             &[][..],
-            "/",
+            "/nothing",
             404,
             "there is /webapi/auth/export and /webapi/auth/krl",
         ),

@@ -19,7 +19,7 @@ const WITHOUT_CLOCKS: &[&str] = &[
 ];
 
 /// Rooms that run on a runtime: tests stop its clock, and cannot stop the system's.
-const ON_A_RUNTIME: &[&str] = &["control", "worker", "dns", "net", "session", "ssh", "web"];
+const ON_A_RUNTIME: &[&str] = &["control", "worker", "dns", "net", "session", "ssh", "web", "web_service"];
 
 /// Files of those rooms that may measure with `std::time::Instant` after all, and why.
 const MAY_MEASURE: &[(&str, &str)] = &[
@@ -123,6 +123,22 @@ const MAY_SPAWN: &[(&str, &str)] = &[
     (
         "src/worker/mod.rs",
         "what the worker does as long as it runs",
+    ),
+    (
+        "src/web_service/mod.rs",
+        "what the web process does as long as it runs",
+    ),
+    (
+        "src/web_service/monitor_link.rs",
+        "reads what the monitor says as long as the process runs",
+    ),
+    (
+        "src/web_service/public_data.rs",
+        "asks off the runtime, one question at a time, and is awaited",
+    ),
+    (
+        "src/web_service/reload.rs",
+        "reads files off the runtime, and is awaited",
     ),
     (
         "src/worker/monitor_client.rs",

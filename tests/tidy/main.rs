@@ -132,7 +132,7 @@ mod tidy {
             name: "web",
             floor: 6,
             beside: &[],
-            never: &["enrolment", "oidc", "people", "state"],
+            never: &["enrolment", "oidc", "people", "ssh", "state"],
         },
         // assembly
         room("config", 7, &[]),
@@ -141,6 +141,12 @@ mod tidy {
             floor: 7,
             beside: &["config", "monitor"],
             never: &["enrolment", "oidc", "people", "state"],
+        },
+        Room {
+            name: "web_service",
+            floor: 7,
+            beside: &["config", "monitor"],
+            never: &["enrolment", "oidc", "people", "ssh", "state"],
         },
         // It reads nothing that comes from the network either, and has the secrets.
         Room {
@@ -187,6 +193,7 @@ mod tidy {
     const DOORS: &[(&str, &[&str])] = &[
         ("argon2", &["people"]),
         ("avt", &["recording"]),
+        ("axum", &["web"]),
         ("aws_lc_rs", &["cert", "config", "state", "web", "wire"]),
         ("clap", &["cli"]),
         ("crypto_bigint", &["wire"]),
@@ -214,12 +221,23 @@ mod tidy {
         (
             "tokio",
             &[
-                "auth", "cli", "control", "worker", "dns", "monitor", "net", "session", "ssh",
-                "state", "web",
+                "auth",
+                "cli",
+                "control",
+                "worker",
+                "dns",
+                "monitor",
+                "net",
+                "session",
+                "ssh",
+                "state",
+                "web",
+                "web_service",
             ],
         ),
         ("tokio_rustls", &["state", "web"]),
         ("totp_rs", &["people"]),
+        ("tower", &["web"]),
         (
             "tokio_util",
             &["control", "worker", "net", "session", "ssh", "web"],
@@ -241,6 +259,7 @@ mod tidy {
         "ssh",
         "store",
         "web",
+        "web_service",
         "wire",
         "worker",
     ];
@@ -249,7 +268,13 @@ mod tidy {
     const KEEPERS: &[&str] = &["auth", "enrolment", "oidc", "people", "state"];
 
     /// Crates that parse what comes from the network.
-    const PARSERS: &[&str] = &["hickory_resolver", "http_body_util", "hyper", "hyper_util"];
+    const PARSERS: &[&str] = &[
+        "axum",
+        "hickory_resolver",
+        "http_body_util",
+        "hyper",
+        "hyper_util",
+    ];
 
     /// What has the CAs' private keys, or signs with them: not for [`READERS`].
     const KEY_HOLDERS: &[&str] = &[

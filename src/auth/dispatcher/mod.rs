@@ -14,14 +14,15 @@ use super::changes::ChangesService;
 use super::nodes::NodesProvider;
 use super::peers::{PeersDecision, PeersService};
 use super::people::PeopleProvider;
+use super::public_data::PublicDataService;
 use super::signing::{Signed, SigningService};
 use super::telemetry::TelemetryService;
 use super::thread_pool::ThreadPool;
 use crate::audit::{RefusedCall, RefusedCalls};
 use crate::ipc::{
     BrowserRequest, CallRefusal, CallerProcess, ChangesRequest, ForwardedCall, IncomingCall,
-    NodesRequest, PeersRequest, PeopleRequest, Service, ServiceRequest, SigningRequest, Slot,
-    Slots, TelemetryRequest,
+    NodesRequest, PeersRequest, PeopleRequest, PublicDataRequest, Service, ServiceRequest,
+    SigningRequest, Slot, Slots, TelemetryRequest,
 };
 
 /// Most processes that call. After upgrades, several workers do.
@@ -36,6 +37,7 @@ pub(super) struct Providers {
     pub(super) nodes: Arc<NodesProvider>,
     pub(super) peers: Arc<PeersService>,
     pub(super) changes: Arc<ChangesService>,
+    pub(super) public_data: Arc<PublicDataService>,
     pub(super) telemetry: Arc<TelemetryService>,
     /// Where refused calls are written down.
     pub(super) refused: RefusedCalls,
@@ -77,6 +79,7 @@ impl Dispatcher {
             Service::Nodes,
             Service::Peers,
             Service::Changes,
+            Service::PublicData,
             Service::Telemetry,
         ];
         let pools = pools.map(pool);
@@ -233,6 +236,10 @@ impl Providers {
             ServiceRequest::Changes(request) => match self.changes.since(request) {
                 Ok(answer) => incoming.answer::<ChangesRequest>(&answer, &[]),
                 Err(error) => tracing::warn!(%error, "no answer of the service changes"),
+            },
+            ServiceRequest::PublicData(request) => match self.public_data.answer(&request) {
+                Ok(answer) => incoming.answer::<PublicDataRequest>(&answer, &[]),
+                Err(error) => tracing::warn!(%error, "no answer of the service public-data"),
             },
             ServiceRequest::Telemetry(_) => {
                 incoming.answer::<TelemetryRequest>(&self.telemetry.answer(), &[]);

@@ -53,6 +53,11 @@ impl Services {
             people: None,
             nodes: Arc::new(NodesProvider::new(&config, &ground)),
             peers: Arc::new(PeersService::new(state.clone())),
+            public_data: Arc::new(PublicDataService::new(
+                config.cluster_name.clone(),
+                records.clone(),
+                ground.authorities.clone(),
+            )),
             changes: Arc::new(ChangesService::new(state.clone(), records).unwrap()),
             telemetry: Arc::new(TelemetryService::new(state.clone(), ground.meters, 0)),
             refused: RefusedCalls::new(Arc::<Audited>::default()),

@@ -1,8 +1,11 @@
 //! The monitor's reactions to signals, to messages and exits of processes, and to timeouts.
 //!
 //! Events are handled one after the other on one thread, which never waits for a process. The auth
-//! process is started first, and the worker once the auth process has sent the CAs' keys. The auth
-//! process is started again whenever it exits, as long as there are workers.
+//! process is started first, then the web process, if there is a listener for one, and the worker once the
+//! auth process has sent the CAs' keys. The first two are started again whenever they exit, as long as
+//! there are workers.
+
+mod web;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -42,6 +45,16 @@ enum MonitorPhase {
     Stopping(Instant, Instant),
 }
 
+/// The process whose start this program waits for before it starts the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Awaited {
+    /// The auth process; then the web process is started.
+    Auth,
+    /// The web process; then the worker is started.
+    Web,
+    Nothing,
+}
+
 /// The processes, and the proxy's phase.
 #[derive(Debug)]
 pub(super) struct Monitor<P> {
@@ -52,11 +65,12 @@ pub(super) struct Monitor<P> {
     gate: AuthGate,
     /// The CAs' public keys, once the auth process has sent them.
     keys: Option<PublicCaKeys>,
-    /// Whether the worker of this program is still to be started.
-    awaits_worker: bool,
+    awaited: Awaited,
+    /// The auth process's.
     restarts: Restarts,
-    /// When the auth processes were told to exit.
-    auth_ended: Option<Instant>,
+    web_restarts: Restarts,
+    /// When the processes were told to exit that serve others, or the web.
+    others_ended: Option<Instant>,
     phase: MonitorPhase,
     /// The error to exit with; `None` if the stop was requested.
     failed: Option<MonitorError>,
@@ -106,9 +120,10 @@ impl<P: Processes> Monitor<P> {
             children: children.map(|one| (number(one.pid), one)).collect(),
             gate,
             keys: None,
-            awaits_worker: false,
+            awaited: Awaited::Nothing,
             restarts: Restarts::default(),
-            auth_ended: None,
+            web_restarts: Restarts::default(),
+            others_ended: None,
             phase: MonitorPhase::Running,
             failed: None,
             drain_timeout: config.proxy.drain_timeout,
@@ -117,12 +132,12 @@ impl<P: Processes> Monitor<P> {
     }
 
     /// Starts this program's processes, for the first time or in addition to those of an earlier version:
-    /// the auth process, and the worker when that is ready.
+    /// the auth process, and the others when that is ready.
     ///
     /// # Errors
     /// When there is no process after that.
     pub(super) fn begin(&mut self) -> Result<(), MonitorError> {
-        self.awaits_worker = true;
+        self.awaited = Awaited::Auth;
         match self.start_auth() {
             Err(error) if self.children.is_empty() => Err(MonitorError::Start(error)),
             Err(error) => {
@@ -178,7 +193,7 @@ impl<P: Processes> Monitor<P> {
     }
 
     fn workers(&self) -> impl Iterator<Item = &ChildProcess> {
-        self.children.values().filter(|one| !one.is_auth())
+        self.children.values().filter(|one| one.is_worker())
     }
 
     fn has_workers(&self) -> bool {
@@ -216,16 +231,29 @@ impl<P: Processes> Monitor<P> {
         }
         self.drain(Instant::now() + self.drain_timeout);
         self.send_workers(&MonitorMessage::Drain);
-        self.end_auth_after_workers();
+        self.end_others_after_workers();
     }
 
-    /// Tells the auth processes to exit once no worker is left that could call them.
-    fn end_auth_after_workers(&mut self) {
-        if self.is_stopping() && !self.has_workers() {
-            self.auth_ended.get_or_insert_with(Instant::now);
-            self.auths()
-                .for_each(|auth| auth.send(&MonitorMessage::End));
+    /// Tells the web processes to exit once the last worker has, and then the auth processes: no process is
+    /// left that could call them.
+    fn end_others_after_workers(&mut self) {
+        if !self.is_stopping() || self.has_workers() {
+            return;
         }
+        self.others_ended.get_or_insert_with(Instant::now);
+        if self.webs().next().is_some() {
+            return self.webs().for_each(|web| web.send(&MonitorMessage::End));
+        }
+        self.auths()
+            .for_each(|auth| auth.send(&MonitorMessage::End));
+    }
+
+    /// A process that may have called the auth process has exited.
+    fn forget(&mut self, process: &ChildProcess) {
+        let caller = process.kind.caller(number(process.pid));
+        self.gate.forget(&caller);
+        let gone = MonitorMessage::Exited(caller);
+        self.auths().for_each(|auth| auth.send(&gone));
     }
 
     /// The proxy stops by that time. The listeners are closed, so that clients are refused instead
@@ -249,13 +277,14 @@ impl<P: Processes> Monitor<P> {
         let Some(process) = self.children.get_mut(&pid) else {
             return;
         };
-        let is_auth = process.is_auth();
+        let (is_auth, is_worker) = (process.is_auth(), process.is_worker());
         match message {
             ProcessMessage::Ready if matches!(process.role, ChildRole::Starting(_)) => {
                 process.role = ChildRole::Serving;
-                match is_auth {
-                    true => self.auth_is_ready(pid),
-                    false => self.take_over(pid),
+                match (is_auth, is_worker) {
+                    (true, _) => self.auth_is_ready(pid),
+                    (_, true) => self.take_over(pid),
+                    _ => self.web_is_ready(pid),
                 }
             }
             ProcessMessage::Ready => {}
@@ -266,14 +295,14 @@ impl<P: Processes> Monitor<P> {
                     self.send_workers(&MonitorMessage::Keys(keys));
                 }
             }
-            ProcessMessage::Reloaded if !is_auth && process.role == ChildRole::Serving => {
+            ProcessMessage::Reloaded if is_worker && process.role == ChildRole::Serving => {
                 systemd::ready();
             }
             ProcessMessage::Reloaded => {}
             ProcessMessage::Draining { seconds } => {
                 let until = Instant::now() + Duration::from_secs(seconds);
                 if let MonitorPhase::Stopping(before, _) = self.phase
-                    && !is_auth
+                    && is_worker
                 {
                     self.drain(before.max(until));
                 }
@@ -295,11 +324,19 @@ impl<P: Processes> Monitor<P> {
                 auth.send(&MonitorMessage::Retire);
             }
         }
-        if std::mem::take(&mut self.awaits_worker) && !is_stopping {
-            match self.keys.clone() {
-                Some(keys) => self.start_worker(keys),
-                None => self.fail(MonitorError::Start(std::io::ErrorKind::InvalidData.into())),
+        if self.awaited == Awaited::Auth {
+            self.awaited = Awaited::Nothing;
+            if !is_stopping {
+                self.start_web_first();
             }
+        }
+    }
+
+    /// Starts the worker of this program.
+    fn start_first_worker(&mut self) {
+        match self.keys.clone() {
+            Some(keys) => self.start_worker(keys),
+            None => self.fail(MonitorError::Start(std::io::ErrorKind::InvalidData.into())),
         }
     }
 
@@ -309,7 +346,7 @@ impl<P: Processes> Monitor<P> {
         let others: Vec<i32> = self
             .children
             .values()
-            .filter(|one| !one.is_auth() && one.role == ChildRole::Serving)
+            .filter(|one| one.is_worker() && one.role == ChildRole::Serving)
             .map(|one| number(one.pid))
             .filter(|other| *other != pid)
             .collect();
@@ -336,6 +373,7 @@ impl<P: Processes> Monitor<P> {
         };
         match process.kind.restart {
             RestartRule::StopProxy => self.on_worker_exit(&process, exited),
+            RestartRule::Restart if process.is_web() => self.on_web_exit(&process, exited),
             RestartRule::Restart => self.on_auth_exit(&process, exited),
         }
     }
@@ -364,17 +402,15 @@ impl<P: Processes> Monitor<P> {
             }
             ChildRole::Serving => self.fail(MonitorError::WorkerEnded(exited)),
         }
-        let caller = process.kind.caller(pid);
-        self.gate.forget(&caller);
-        let gone = MonitorMessage::Exited(caller);
-        self.auths().for_each(|auth| auth.send(&gone));
-        self.end_auth_after_workers();
+        self.forget(process);
+        self.end_others_after_workers();
     }
 
     /// Sessions go on without an auth process, and calls wait for the next one.
     fn on_auth_exit(&mut self, auth: &ChildProcess, exited: Exited) {
         self.gate.close(&auth.socket);
-        let has_begun = !matches!(auth.role, ChildRole::Starting(_)) || !self.awaits_worker;
+        let has_begun =
+            !matches!(auth.role, ChildRole::Starting(_)) || self.awaited != Awaited::Auth;
         match auth.role {
             ChildRole::Retired => {
                 tracing::info!("the auth process from before an upgrade ended {exited}");
@@ -395,7 +431,7 @@ impl<P: Processes> Monitor<P> {
 
     /// This program starts no worker. Its auth process is needed if the one before it does not answer.
     fn give_up_upgrade(&mut self, message: String) {
-        self.awaits_worker = false;
+        self.awaited = Awaited::Nothing;
         self.refuse(message);
         if !self.auths().any(|auth| auth.role == ChildRole::Serving) {
             self.start_auth_again();
@@ -422,25 +458,28 @@ impl<P: Processes> Monitor<P> {
         self.failed.get_or_insert(error);
         self.drain(Instant::now());
         self.send_workers(&MonitorMessage::End);
-        self.end_auth_after_workers();
+        self.end_others_after_workers();
     }
 
     fn on_tick(&mut self) {
         self.gate.flush();
-        if self.restarts.is_due() && self.has_workers() {
+        if self.restarts.is_due() && (self.has_workers() || self.awaited == Awaited::Web) {
             self.attempt_auth();
+        }
+        if self.has_workers() {
+            self.attempt_web();
         }
         let workers = self.workers().count();
         for process in self.children.values() {
             // The first one of all may take as long as it needs.
-            let is_alone = match process.is_auth() {
-                true => workers == 0,
-                false => workers == 1,
+            let is_alone = match process.is_worker() {
+                true => workers == 1,
+                false => workers == 0,
             };
             let is_late = match process.role {
                 ChildRole::Starting(since) => !is_alone && since.elapsed() > START_LIMIT,
                 ChildRole::Serving | ChildRole::Retired => {
-                    let ended = self.auth_ended.filter(|_| process.is_auth());
+                    let ended = self.others_ended.filter(|_| !process.is_worker());
                     ended.is_some_and(|since| since.elapsed() > START_LIMIT)
                 }
             };
@@ -458,7 +497,7 @@ impl<P: Processes> Monitor<P> {
     /// Reports to the service manager that the proxy lives, if the worker has answered, and pings the
     /// worker again.
     fn ping(&mut self) {
-        let workers = self.children.values_mut().filter(|one| !one.is_auth());
+        let workers = self.children.values_mut().filter(|one| one.is_worker());
         for worker in workers.filter(|one| one.role == ChildRole::Serving) {
             if std::mem::take(&mut worker.is_alive) {
                 systemd::alive();

@@ -155,6 +155,11 @@ impl ProxyProcess {
         children_that_run(self.pid(), "auth-service")
     }
 
+    /// The process ids of its web processes.
+    pub(crate) fn webs(&self) -> Vec<u32> {
+        children_that_run(self.pid(), "web-service")
+    }
+
     /// Waits for its end; the exit code.
     pub(crate) fn wait(&mut self) -> Option<i32> {
         self.running.wait().code()

@@ -47,6 +47,11 @@ impl World {
         auths[0]
     }
 
+    /// The process ids of the proxy's web processes.
+    pub(crate) fn webs(&self) -> Vec<u32> {
+        self.proxy.borrow().webs()
+    }
+
     /// Kills the auth process (SIGKILL), as soon as there is one.
     pub(crate) fn kill_auth(&self) {
         let running = || self.proxy.borrow().auths().first().copied();

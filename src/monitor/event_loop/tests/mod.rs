@@ -12,7 +12,7 @@ use crate::ipc::{
     CallRoute, MessageSocket, PublicCaKeys, ServiceCall, SigningRequest, VERSION, decode,
 };
 use crate::monitor::auth_gate::CallsFor;
-use crate::monitor::processes::{AUTH, ProcessKind, WORKER};
+use crate::monitor::processes::{AUTH, ProcessKind, WEB, WORKER};
 
 /// The operations on processes, as recorded.
 #[derive(Debug, Default)]
@@ -21,12 +21,15 @@ struct Log {
     checks: usize,
     replacements: usize,
     /// The far ends of the sockets of the processes that were started, in their order. Workers are
-    /// numbered from 100 on, auth processes from 900 on.
+    /// numbered from 100 on, web processes from 500 on, auth processes from 900 on.
     started: Vec<(i32, MessageSocket)>,
     /// What each auth process was told about how many there were before it.
     restarts: Vec<u64>,
     no_auth: bool,
     no_worker: bool,
+    /// Whether there is a listener of the web.
+    has_web: bool,
+    no_web: bool,
     no_thread: bool,
 }
 
@@ -74,6 +77,15 @@ impl Processes for Written {
         self.start(&WORKER, 100)
     }
 
+    fn start_web(&self, _listeners: &Listeners) -> io::Result<Option<ChildProcess>> {
+        let (has_web, no_web) = (self.0.borrow().has_web, self.0.borrow().no_web);
+        match (has_web, no_web) {
+            (false, _) => Ok(None),
+            (true, true) => Err(io::Error::other("no process")),
+            (true, false) => self.start(&WEB, 500).map(Some),
+        }
+    }
+
     fn kill(&self, pid: Pid) {
         self.0.borrow_mut().killed.push(number(pid));
     }
@@ -100,6 +112,8 @@ impl Processes for Written {
         Path::new("/usr/bin/rproxy")
     }
 }
+
+mod web;
 
 struct Fixture {
     directory: tempfile::TempDir,

@@ -1,0 +1,67 @@
+//! The preconditions of the web process, in one list. The process opens the files in question; `serve --check`
+//! only checks that they could be opened.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::error::WebServiceError;
+use crate::config::Config;
+use crate::sys::files::Files;
+use crate::web::{OwnHosts, Server, TlsFiles, WebError};
+
+/// What to do with the preconditions.
+#[derive(Debug)]
+pub(super) enum Purpose {
+    /// Open what is needed; the files are opened through [`Files`].
+    Serve(TcpListener, Arc<dyn Files>),
+    /// Check only: nothing is created or changed.
+    Look,
+}
+
+/// What the process has then.
+#[derive(Debug)]
+pub(super) struct Ground {
+    pub(super) server: Server,
+    /// The proxy's own names.
+    pub(super) own: watch::Sender<OwnHosts>,
+}
+
+/// Goes through the list; returns the result with [`Purpose::Serve`].
+///
+/// # Errors
+/// The first precondition that is not met.
+pub(super) fn lay(config: &Config, purpose: Purpose) -> Result<Option<Ground>, WebServiceError> {
+    let tls = tls_files(config);
+    match purpose {
+        Purpose::Serve(listener, files) => {
+            let server = Server::new(listener, tls.map(|tls| (tls, files)))?;
+            let own = watch::Sender::new(own_hosts(config));
+            Ok(Some(Ground { server, own }))
+        }
+        Purpose::Look => {
+            let looked = tls.map_or(Ok(()), |files| files.look());
+            looked.map_err(WebError::from)?;
+            Ok(None)
+        }
+    }
+}
+
+/// The names of a proxy with this configuration.
+pub(super) fn own_hosts(config: &Config) -> OwnHosts {
+    // A name that cannot stand in a certificate stops the worker, which says so.
+    let names = config.listener_names().unwrap_or_default();
+    let web = config.proxy.web_public_addr.iter();
+    let web = web.map(|(host, _port)| host.clone());
+    OwnHosts::new(names.iter().map(ToString::to_string).chain(web))
+}
+
+/// The files of HTTPS, if they are configured.
+fn tls_files(config: &Config) -> Option<TlsFiles> {
+    let files = config.proxy.web.as_ref()?.tls.as_ref()?;
+    Some(TlsFiles {
+        certificate: files.cert_file.clone(),
+        key: files.key_file.clone(),
+    })
+}
