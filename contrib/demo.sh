@@ -107,6 +107,8 @@ auth_service:
 proxy_service:
   listen_addr: 127.0.0.1:0
   public_addr: 127.0.0.1:3023
+  # HTTPS, with a certificate that the proxy makes for itself
+  web_listen_addr: 127.0.0.1:0
 nodes:
   - { name: $host, addr: \"127.0.0.1:$host_port\", labels: { env: demo } }
 roles:
@@ -117,6 +119,12 @@ roles:
         fail "the proxy does not start"
     fi
     proxy_port=$(sed -n 's/.*listening on 127\.0\.0\.1:\([0-9]*\).*/\1/p' "$dir/rproxy.log" | head -n 1)
+    local found
+    found=$(sed -n 's/.*the web is at \(https:[^ ]*\).*fingerprint="\{0,1\}\([0-9A-F:]*\).*/\1 \2/p' \
+        "$dir/rproxy.log" | head -n 1)
+    web=${found%% *}
+    web_fingerprint=${found##* }
+    [[ -n $web ]] || fail "the web is not served"
     # All that a client must trust: the host CA.
     run_to "$dir/known_hosts" "$rproxy" --config "$dir/rproxy.yaml" auth export --type=host
 
@@ -167,6 +175,8 @@ leave_running() {
     say "Your turn. In another terminal:"
     printf '\n    %s/ssh %s\n\n' "$dir" "$host"
     printf 'Then see what was recorded:\n\n    %s/rproxy play last\n\n' "$dir"
+    printf 'In a browser:\n\n    %s\n\n' "$web"
+    printf 'It does not know the certificate yet, whose SHA-256 is\n%s\n\n' "$web_fingerprint"
     if ! users_own_terminals; then
         printf 'In this container sshd cannot give you a terminal, because /dev/pts is mounted without gid=:\n'
         printf 'add a command to the line, or run the demo as root.\n\n'

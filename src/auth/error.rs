@@ -5,6 +5,7 @@ use std::io;
 use thiserror::Error;
 
 use super::identity_provider::IdentityProviderError;
+use super::web_certificate::WebCertificateError;
 use crate::audit::AuditError;
 use crate::ca::CaError;
 use crate::monitor::WITHOUT_SANDBOX;
@@ -34,6 +35,9 @@ pub enum AuthProcessError {
     /// The identity provider of the configuration cannot be used.
     #[error("cannot use the identity provider of auth_service.authentication.oidc")]
     IdentityProvider(#[from] IdentityProviderError),
+    /// There is no certificate of HTTPS.
+    #[error("cannot have a certificate of HTTPS of its own")]
+    WebCertificate(#[from] WebCertificateError),
     /// The process cannot be confined.
     #[error("cannot be confined")]
     Confine(#[from] SandboxError),
@@ -60,6 +64,7 @@ impl AuthProcessError {
             Self::State(_)
             | Self::Password(_)
             | Self::Passwords(_)
+            | Self::WebCertificate(_)
             | Self::NoMonitor(_)
             | Self::Start(_) => None,
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::authorities::{self, CurrentAuthorities};
 use super::error::AuthProcessError;
 use super::identity_provider::{self, ReadProvider};
+use super::web_certificate::WebCertificate;
 use crate::audit::{AuditLog, DeferredLog};
 use crate::ca::{CaError, CaRecords};
 use crate::config::Config;
@@ -34,6 +35,8 @@ pub(super) struct Ground {
     pub(super) audit: AuditLog,
     /// The identity provider; `None` where people do not sign in with a browser.
     pub(super) provider: Option<ReadProvider>,
+    /// The certificate of HTTPS, where the proxy makes it for itself.
+    pub(super) certificate: Arc<WebCertificate>,
 }
 
 /// Goes through the list; returns the result with [`Purpose::Serve`].
@@ -59,6 +62,7 @@ pub(super) fn lay(config: &Config, purpose: Purpose) -> Result<Option<Ground>, A
     if !data_dir.path().is_dir() {
         private_dir(data_dir.path()).map_err(CaError::from)?;
     }
+    let certificate = Arc::new(WebCertificate::settle(config, Clock::System)?);
     let state = State::open(&place, Clock::System)?;
     let records = state::records_in(&state, place, data_dir);
     let opened = authorities::open(config, &records, &deferred)?;
@@ -72,6 +76,7 @@ pub(super) fn lay(config: &Config, purpose: Purpose) -> Result<Option<Ground>, A
         authorities: CurrentAuthorities::new(opened),
         audit,
         provider,
+        certificate,
     }))
 }
 

@@ -18,6 +18,7 @@
 //! - `changes`: the service that tells what was revoked, and which sign-ins have ended
 //! - `public_data`: the service that tells what everybody may know
 //! - `telemetry`: the service that says what was counted
+//! - `web_certificate`: the certificate of HTTPS that the proxy makes for itself
 
 mod authorities;
 mod caller;
@@ -38,6 +39,7 @@ mod telemetry;
 #[cfg(test)]
 mod testing;
 mod thread_pool;
+mod web_certificate;
 
 use std::io;
 use std::ops::ControlFlow;
@@ -61,6 +63,7 @@ use public_data::PublicDataService;
 use signals::IgnoredSignals;
 use signing::SigningService;
 use telemetry::TelemetryService;
+use web_certificate::WebCertificate;
 
 use crate::audit::{AuditLog, RefusedCalls};
 use crate::ca::CaRecords;
@@ -74,6 +77,7 @@ use crate::sys::{log, process};
 
 pub use error::AuthProcessError;
 pub use identity_provider::{IdentityProviderError, check_provider};
+pub use web_certificate::WebCertificateError;
 
 /// How long the calls in progress may take when another auth process has taken over. No call waits for
 /// longer than that.
@@ -109,6 +113,7 @@ pub fn work(config: &Config, source: &Source) -> Result<(), AuthProcessError> {
         authorities,
         audit,
         provider,
+        certificate,
     } = ground;
     let meters = Arc::<AuthMeters>::default();
     let audit = audit.observed_by(Arc::<AuthMeters>::clone(&meters));
@@ -145,8 +150,12 @@ pub fn work(config: &Config, source: &Source) -> Result<(), AuthProcessError> {
         config: Mutex::new(config.clone()),
         people: people.clone(),
         nodes: Arc::clone(&nodes),
+        certificate: Arc::clone(&certificate),
     };
     let refused = RefusedCalls::new(Arc::new(audit.clone()));
+    let (renewing, stop) = channel();
+    let renewer = follow_certificate(Arc::clone(&certificate), stop);
+    let renewer = renewer.map_err(AuthProcessError::Start)?;
     let (telling, told) = channel();
     let teller = follow_refusals(audit.clone(), refused.clone(), told);
     let teller = teller.map_err(AuthProcessError::Start)?;
@@ -169,9 +178,9 @@ pub fn work(config: &Config, source: &Source) -> Result<(), AuthProcessError> {
     let (going_on, rotations) = rotations.map_err(AuthProcessError::Start)?;
     obey(&monitor, dispatcher, &reload);
     nodes.hand_over();
-    drop((going_on, reading_on, looking_on, telling, reload));
+    drop((going_on, reading_on, looking_on, telling, renewing, reload));
     // Nothing uses the state any more then, and it is closed in order.
-    thread_pool::join([rotations, reader, looker, teller], LAST_WRITES);
+    thread_pool::join([rotations, reader, looker, teller, renewer], LAST_WRITES);
     Ok(())
 }
 
@@ -227,6 +236,7 @@ struct AuthReload {
     config: Mutex<Config>,
     people: Option<Arc<PeopleProvider>>,
     nodes: Arc<NodesProvider>,
+    certificate: Arc<WebCertificate>,
 }
 
 impl AuthReload {
@@ -254,6 +264,7 @@ impl AuthReload {
             people.apply(&config);
         }
         self.nodes.apply(&config);
+        self.certificate.apply(&config);
         *current = config;
         Ok(())
     }
@@ -285,6 +296,16 @@ fn follow_refusals(
                 }
             }
         })
+}
+
+/// Renews the certificate of HTTPS on a thread, until the sender of `stop` is dropped.
+fn follow_certificate(
+    certificate: Arc<WebCertificate>,
+    stop: Receiver<()>,
+) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name("certificate".to_owned())
+        .spawn(move || certificate.follow(&stop))
 }
 
 /// Follows the rotation of the CAs on a thread, until the sender is dropped.

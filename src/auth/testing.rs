@@ -32,6 +32,7 @@ pub(super) fn laid(config: &Config) -> PeopleGround {
         authorities,
         audit,
         provider,
+        certificate: _,
     } = ground.unwrap();
     PeopleGround {
         state,

@@ -9,7 +9,7 @@ use ssh_key::Fingerprint;
 
 use super::{
     AuthenticationType, Config, HttpsFiles, RecordingMode, SessionRecording, Source, StateDatabase,
-    Web, parse, to_yaml,
+    Web, WebTls, parse, to_yaml,
 };
 use crate::access::{Direction, EndpointPattern, EndpointPatterns, NamePatterns, Permissions};
 use crate::ca::{AgentSocket, CaKeys, KeyInAgent, KeysInAgents};
@@ -359,10 +359,14 @@ proptest! {
         proxy.sandbox = checks;
         proxy.web = web.map(|(is_plain, path)| Web {
             listen_addr: SocketAddr::new(Ipv6Addr::LOCALHOST.into(), listen.1),
-            tls: (!is_plain).then(|| HttpsFiles {
-                cert_file: PathBuf::from(&path),
-                key_file: PathBuf::from(&path),
-            }),
+            tls: match (is_plain, off) {
+                (true, _) => WebTls::Plain,
+                (false, true) => WebTls::Own,
+                (false, false) => WebTls::Files(HttpsFiles {
+                    cert_file: PathBuf::from(&path),
+                    key_file: PathBuf::from(&path),
+                }),
+            },
         });
         proxy.web_public_addr = off.then(|| ("web.example.com".to_owned(), listen.1.max(1)));
         proxy.metrics_listen_addr = checks.then_some(proxy.listen_addr);

@@ -17,8 +17,19 @@ pub(super) const WEB_PORT: u16 = 3080;
 pub struct Web {
     /// `web_listen_addr`.
     pub listen_addr: SocketAddr,
-    /// The files of HTTPS; `None` for plain HTTP, with `web_plain_http`.
-    pub tls: Option<HttpsFiles>,
+    /// Which certificate HTTPS has, if any.
+    pub tls: WebTls,
+}
+
+/// Which certificate HTTPS has, if any.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WebTls {
+    /// The administrator's.
+    Files(HttpsFiles),
+    /// One that the proxy makes for itself.
+    Own,
+    /// Plain HTTP is served instead, with `web_plain_http`.
+    Plain,
 }
 
 /// The files of HTTPS.
@@ -36,7 +47,8 @@ pub(super) const HTTPS_CERT_FILE: Key = Key {
     form: PATH.form,
     default: DefaultValue::Nothing,
     doc: "The certificate of HTTPS in PEM, then those of its issuers. It is read again when the \
-          file changes.",
+          file changes. Without it, the proxy makes a certificate for itself, which browsers do not \
+          know: its fingerprint is in the log.",
 };
 
 /// `proxy_service.https_key_file`.
@@ -71,7 +83,7 @@ pub(super) const WEB: Composite<Option<Web>> = Composite {
 
 /// Whether HTTP is served without TLS.
 pub(super) fn is_plain(web: &Option<Web>) -> bool {
-    web.as_ref().is_some_and(|web| web.tls.is_none())
+    web.as_ref().is_some_and(|web| web.tls == WebTls::Plain)
 }
 
 fn read(
@@ -91,16 +103,18 @@ fn read(
     }
     let listen_addr = listen_addr?;
     let tls = match (cert_file, key_file, plain.value) {
-        (Some(cert_file), Some(key_file), false) => Some(HttpsFiles {
+        (Some(cert_file), Some(key_file), false) => WebTls::Files(HttpsFiles {
             cert_file: cert_file.value,
             key_file: key_file.value,
         }),
+        (None, None, false) => WebTls::Own,
         (_, _, false) => {
-            let message = "HTTPS needs https_cert_file and https_key_file, or web_plain_http: yes";
+            let message = "https_cert_file and https_key_file are needed together, or neither: then \
+                           the proxy makes a certificate for itself";
             diagnostics.error(listen_addr.place, &section.path_to(key.name), message);
             return None;
         }
-        (None, None, true) => None,
+        (None, None, true) => WebTls::Plain,
         (_, _, true) => {
             let path = section.path_to(WEB_PLAIN_HTTP.name);
             let message = "plain HTTP has no use for https_cert_file and https_key_file";
@@ -108,7 +122,7 @@ fn read(
             return None;
         }
     };
-    if tls.is_none() && !listen_addr.value.ip().is_loopback() {
+    if tls == WebTls::Plain && !listen_addr.value.ip().is_loopback() {
         let path = section.path_to(WEB_PLAIN_HTTP.name);
         let message = "insecure: anybody on the network path can put keys of their own in the \
                        place of the CAs'";
@@ -126,11 +140,12 @@ fn print(key: &Key, web: &Web) -> Vec<String> {
     let path =
         |key: &Key, path: &Path| format!("{}: {}", key.name, yaml_text(&path.to_string_lossy()));
     match &web.tls {
-        Some(files) => lines.extend([
+        WebTls::Files(files) => lines.extend([
             path(&HTTPS_CERT_FILE, &files.cert_file),
             path(&HTTPS_KEY_FILE, &files.key_file),
         ]),
-        None => lines.push(format!("{}: {}", WEB_PLAIN_HTTP.name, switch_word(true))),
+        WebTls::Own => {}
+        WebTls::Plain => lines.push(format!("{}: {}", WEB_PLAIN_HTTP.name, switch_word(true))),
     }
     lines
 }

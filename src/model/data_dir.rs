@@ -61,6 +61,12 @@ impl DataDir {
         self.0.join("ca")
     }
 
+    /// The directory of the certificate of HTTPS that the proxy makes for itself.
+    #[must_use]
+    pub fn web(&self) -> PathBuf {
+        self.0.join("web")
+    }
+
     /// The directory of recordings.
     #[must_use]
     pub fn recordings(&self) -> PathBuf {
@@ -100,6 +106,7 @@ mod tests {
             data.revocations(),
             data.state_db(),
             data.ca(),
+            data.web(),
             data.recordings(),
             data.control(),
             data.serve_lock(),

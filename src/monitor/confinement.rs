@@ -58,6 +58,14 @@ const KEPT_BY_AUTH: &[KeptRow] = &[
         why: "the CAs' keys, and how far their rotations are",
     },
     KeptRow {
+        // It is made before, where it is needed.
+        keep: Keep::Own,
+        path: |config| config.data_dir.web(),
+        what: "`web/` in the data directory",
+        why: "the certificate of HTTPS that the proxy makes for itself, and its key, unless \
+              `https_cert_file` names another",
+    },
+    KeptRow {
         keep: Keep::Write,
         path: |config| config.data_dir.ledger(),
         what: "`issued.jsonl` in the data directory",

@@ -61,15 +61,13 @@ const FILES: &[FileRow] = &[
         paths: |config, _| config.proxy.banner_file.clone().into_iter().collect(),
     },
     FileRow {
-        what: "`https_cert_file`, `https_key_file`",
+        what: "`https_cert_file`, `https_key_file`, or without them `web/https.pem` in the data directory",
         why: "a renewed certificate replaces them",
         purposes: &[FilePurpose::Read],
         processes: &[&WEB],
         paths: |config, _| {
-            let tls = config.proxy.web.as_ref().and_then(|web| web.tls.as_ref());
-            tls.map_or_else(Vec::new, |tls| {
-                vec![tls.cert_file.clone(), tls.key_file.clone()]
-            })
+            let tls = config.https_files();
+            tls.map_or_else(Vec::new, |tls| vec![tls.cert_file, tls.key_file])
         },
     },
     FileRow {

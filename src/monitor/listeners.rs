@@ -300,8 +300,8 @@ mod tests {
         assert!(TcpStream::connect(first).is_err() && TcpStream::connect(second).is_err());
     }
 
-    #[tokio::test]
-    async fn a_process_gets_its_own_listeners() {
+    #[test]
+    fn a_process_gets_its_own_listeners() {
         let (ssh, web) = (held(ListenerKind::Ssh, None), held(ListenerKind::Web, None));
         let metrics = held(ListenerKind::Metrics, None);
         let addresses = [ssh.1, web.1, metrics.1];

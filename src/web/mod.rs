@@ -1,10 +1,16 @@
-//! HTTP: public data (the CAs' public keys, the list of revocations), the pages with which people sign in
-//! at an identity provider and, on a listener of its own, metrics and health checks for monitoring.
+//! HTTP: what everybody may ask for (`app`: the CAs' public keys, the list of revocations, the pages with which
+//! people sign in at an identity provider, the interface for browsers and its API) and, on a listener of its
+//! own, metrics and health checks for monitoring (`telemetry`).
 //!
-//! It cannot hurt the SSH side: each listener has a thread of its own, few connections, one request on
-//! each, no bodies, and a time for everything. It has no secrets and decides about no person: what browsers
-//! bring is passed on to the process that has the state. `Site` is what there is; a page more is a row in
-//! its table.
+//! It cannot hurt the SSH side: each listener has a thread of its own, few connections, a time and a size for
+//! everything. It decides about no person: what browsers bring is passed on to the process that has the state.
+//!
+//! - `server`, `connection`, `slots`, `tls`: a listener, and what bounds its clients
+//! - `app`, `guard`, `hosts`, `headers`: what the web serves, to which requests, and with which headers
+//! - `api`: the interface for programs; `files`, `assets`: the one for browsers
+//! - `site`, `public_site`, `keys`, `krl`, `page`: pages as rows of a table, and those for everybody
+//! - `sign_in`, `callback`, `browser_cookie`, `html`: signing in at an identity provider
+//! - `telemetry`, `health`, `status`, `probe`: monitoring
 
 mod api;
 mod app;
@@ -23,6 +29,7 @@ mod krl;
 mod page;
 mod probe;
 mod public_site;
+mod purpose;
 mod server;
 mod sign_in;
 mod site;

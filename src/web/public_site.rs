@@ -9,8 +9,9 @@ use tokio::sync::watch;
 use super::keys::PublicDocuments;
 use super::krl;
 use super::page::{ErrorPage, HttpResponse};
+use super::purpose::RequestPurpose;
 use super::sign_in::SignInPages;
-use super::site::{Question, RequestPurpose, Site};
+use super::site::{Question, Site};
 use crate::ipc::Browser;
 use crate::model::ClusterName;
 

@@ -9,6 +9,7 @@ use hyper::{Request, Response, StatusCode, header};
 
 use super::connection::{Answers, ConnectionInfo};
 use super::page::{ErrorPage, HttpResponse, set};
+use super::purpose::RequestPurpose;
 
 /// What a listener serves.
 pub(super) trait Site: fmt::Debug + Send + Sync + 'static {
@@ -34,30 +35,6 @@ pub(super) trait Site: fmt::Debug + Send + Sync + 'static {
         place: Self::Resource,
         question: Question<'_>,
     ) -> impl Future<Output = Result<HttpResponse, ErrorPage>> + Send;
-}
-
-/// What a request is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum RequestPurpose {
-    /// To read something, which changes nothing.
-    Reading,
-    /// To learn whether all is well: such a request never waits for others.
-    Health,
-    /// To show the interface, or to answer it: several requests on one connection.
-    Browsing,
-    /// To sign in: each request is of use once, so it is made with GET, and one that only looks (HEAD)
-    /// is refused.
-    SignIn,
-}
-
-impl RequestPurpose {
-    /// The methods of HTTP, as `Allow` lists them.
-    fn methods(self) -> &'static str {
-        match self {
-            Self::Reading | Self::Health | Self::Browsing => "GET, HEAD",
-            Self::SignIn => "GET",
-        }
-    }
 }
 
 /// A request.

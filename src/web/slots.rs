@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::site::RequestPurpose;
+use super::purpose::RequestPurpose;
 use crate::model::network;
 use crate::net::{ClientSet, ClientTicket};
 

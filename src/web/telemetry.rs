@@ -13,8 +13,9 @@ use super::WebError;
 use super::health::{Health, HealthReport};
 use super::page::{ErrorPage, HttpResponse, report};
 use super::probe::Probe;
+use super::purpose::RequestPurpose;
 use super::server::{Ending, Server};
-use super::site::{Question, RequestPurpose, Site, SiteServer};
+use super::site::{Question, Site, SiteServer};
 use super::status::{Status, StatusSource};
 use crate::ipc::{StateTelemetry, TelemetryAnswer};
 use crate::metrics::{

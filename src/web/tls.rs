@@ -113,6 +113,14 @@ impl TlsFiles {
 }
 
 impl TlsFiles {
+    /// The SHA-256 of the certificate, as browsers show it.
+    ///
+    /// # Errors
+    /// What the listener would not start with.
+    pub fn fingerprint(&self) -> Result<String, TlsError> {
+        read(&Direct, self).map(|shown| shown.fingerprint())
+    }
+
     /// Reads the files as the listener does, whatever their certificate says of its time.
     ///
     /// # Errors

@@ -41,7 +41,9 @@ pub(super) fn lay(config: &Config, purpose: Purpose) -> Result<Option<Ground>, W
             Ok(Some(Ground { server, own }))
         }
         Purpose::Look => {
-            let looked = tls.map_or(Ok(()), |files| files.look());
+            // The proxy's own is made, or made anew, at the start.
+            let given = tls.filter(|_| config.own_https_file().is_none());
+            let looked = given.map_or(Ok(()), |files| files.look());
             looked.map_err(WebError::from)?;
             Ok(None)
         }
@@ -59,9 +61,9 @@ pub(super) fn own_hosts(config: &Config) -> OwnHosts {
 
 /// The files of HTTPS, if they are configured.
 fn tls_files(config: &Config) -> Option<TlsFiles> {
-    let files = config.proxy.web.as_ref()?.tls.as_ref()?;
+    let files = config.https_files()?;
     Some(TlsFiles {
-        certificate: files.cert_file.clone(),
-        key: files.key_file.clone(),
+        certificate: files.cert_file,
+        key: files.key_file,
     })
 }

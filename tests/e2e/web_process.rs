@@ -2,13 +2,15 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::support::World;
 use crate::support::recordings::text;
+use crate::support::{World, keys, programs};
 use crate::web::{EXPORT, address, curl, plain, url};
 
 const ABOUT: &str = "/api/v1/about";
@@ -132,7 +134,15 @@ fn another_host_is_refused() {
     let world = plain().start();
     let status = |path: &str, host: &str| {
         let host = format!("Host: {host}");
-        let args = ["-o", "/dev/null", "-w", "%{http_code}", "-H", &host, &url(&world, path)];
+        let args = [
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{http_code}",
+            "-H",
+            &host,
+            &url(&world, path),
+        ];
         curl(&world, &args).success().text()
     };
     assert_eq!(status(ABOUT, "localhost"), "200");
@@ -140,4 +150,85 @@ fn another_host_is_refused() {
     assert_eq!(status("/", "rebound.evil.test"), "421");
     let public = format!("{EXPORT}?type=user");
     assert_eq!(status(&public, "rebound.evil.test"), "200");
+}
+
+/// Without files of the administrator's, there is HTTPS all the same; a restart changes nothing, and no other
+/// account can read the key.
+#[test]
+fn the_proxy_makes_a_certificate_for_itself() {
+    let world = World::with()
+        .proxy_setting("web_listen_addr: 127.0.0.1:0")
+        .start();
+    let file = world.data().join("web/https.pem");
+    let mode = std::fs::metadata(&file)
+        .expect("it is there")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o7777, 0o600);
+    let trust = world.dir().join("trusted.pem");
+    let pem = std::fs::read_to_string(&file).expect("readable");
+    let (certificate, _key) = pem.split_once("-----BEGIN PRIVATE KEY").expect("PEM");
+    std::fs::write(&trust, certificate).expect("writable");
+    let trust = trust.to_str().expect("plain");
+    let asked = |more: &[&str]| {
+        let at = url(&world, ABOUT);
+        assert!(at.starts_with("https://127.0.0.1:"), "{at}");
+        let args = [
+            &["-f", "-o", "/dev/null", "-w", "%{http_version}", &at],
+            more,
+        ]
+        .concat();
+        curl(&world, &args)
+    };
+    assert_eq!(asked(&[]).code(), 60, "nobody knows it");
+    assert_eq!(asked(&["--cacert", trust]).success().text(), "2");
+    let old = asked(&["--cacert", trust, "--http1.1"]).success().text();
+    assert_eq!(old, "1.1");
+    let mut openssl = Command::new(programs::path("openssl"));
+    let fields = ["-noout", "-fingerprint", "-sha256", "-text", "-in", trust];
+    let shown = keys::tool(openssl.arg("x509").args(fields));
+    let (_, fingerprint) = shown.split_once("Fingerprint=").expect("openssl shows it");
+    let fingerprint = fingerprint.lines().next().expect("a line");
+    world.logged(fingerprint);
+    for what in [
+        "prime256v1",
+        "CA:FALSE",
+        "DNS:localhost",
+        "IP Address:127.0.0.1",
+    ] {
+        assert!(shown.contains(what), "{what}: {shown}");
+    }
+    world.stop_proxy();
+    world.restart_proxy();
+    let again = std::fs::read_to_string(&file).expect("readable");
+    assert_eq!(again, pem);
+}
+
+/// Another name of the proxy is known after a reload: to the certificate, and to those who ask.
+#[test]
+fn a_reload_reaches_the_web() {
+    let world = World::with()
+        .proxy_setting("web_listen_addr: 127.0.0.1:0")
+        .start();
+    let address = address(&world);
+    let status = || {
+        let resolve = format!("renamed.example.test:{}:127.0.0.1", address.port());
+        let at = format!("https://renamed.example.test:{}{ABOUT}", address.port());
+        let args = [
+            "-k",
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{http_code}",
+            "--resolve",
+            &resolve,
+            &at,
+        ];
+        curl(&world, &args).success().text()
+    };
+    assert_eq!(status(), "421");
+    let renamed = "public_addr: renamed.example.test:3023";
+    world.reconfigure(|text| text.replace("public_addr: 127.0.0.1:3023", renamed));
+    world.eventually("the new name", || (status() == "200").then_some(()));
+    world.logged("the certificate of HTTPS was read again");
 }

@@ -19,7 +19,16 @@ const WITHOUT_CLOCKS: &[&str] = &[
 ];
 
 /// Rooms that run on a runtime: tests stop its clock, and cannot stop the system's.
-const ON_A_RUNTIME: &[&str] = &["control", "worker", "dns", "net", "session", "ssh", "web", "web_service"];
+const ON_A_RUNTIME: &[&str] = &[
+    "control",
+    "worker",
+    "dns",
+    "net",
+    "session",
+    "ssh",
+    "web",
+    "web_service",
+];
 
 /// Files of those rooms that may measure with `std::time::Instant` after all, and why.
 const MAY_MEASURE: &[(&str, &str)] = &[

@@ -212,7 +212,7 @@ fn with_a_provider_a_claim_makes_administrators() {
     let claim = provider.claims_to_roles.first().unwrap();
     assert_eq!((&*claim.claim, &*claim.value), ("groups", "ops"));
     assert_eq!(claim.roles, [configuration::ADMIN_ROLE]);
-    let tls = config.proxy.web.unwrap().tls.unwrap();
+    let tls = config.https_files().unwrap();
     assert_eq!(tls.cert_file, fixture.at("etc/web.pem"));
     assert_eq!(tls.key_file, Path::new("/etc/ssl/web.key"));
     for (without, told) in [

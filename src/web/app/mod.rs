@@ -27,8 +27,9 @@ use crate::web::hosts::OwnHosts;
 use crate::web::keys::PublicDocuments;
 use crate::web::page::{ErrorPage, set};
 use crate::web::public_site::PublicSite;
+use crate::web::purpose::RequestPurpose;
 use crate::web::server::{Ending, Server};
-use crate::web::site::{self, RequestPurpose};
+use crate::web::site;
 use crate::web::{WebError, assets, files};
 
 /// Where public data and the pages of sign-ins are.
@@ -248,4 +249,4 @@ impl Answers for WebApp {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -22,7 +22,8 @@ impl hyper::body::Body for NeverArrives {
     }
 }
 
-fn app() -> WebApp {
+/// One without an identity provider, which has no name but localhost.
+pub(in crate::web) fn app() -> WebApp {
     let documents = PublicDocuments {
         keys: PublicKeys {
             user: Vec::new(),
@@ -46,7 +47,7 @@ fn plain() -> ConnectionInfo {
 
 fn encrypted() -> ConnectionInfo {
     ConnectionInfo {
-        certificate: Some(Arc::new(Vec::new().into())),
+        certificate: Some(Arc::new(Vec::<u8>::new().into())),
         ..plain()
     }
 }

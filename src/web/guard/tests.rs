@@ -168,7 +168,7 @@ fn a_change_is_made_by_a_page_of_ours_only() {
 #[test]
 fn over_tls_only_pages_at_https_are_ours() {
     let info = ConnectionInfo {
-        certificate: Some(std::sync::Arc::new(Vec::new().into())),
+        certificate: Some(std::sync::Arc::new(Vec::<u8>::new().into())),
         ..info()
     };
     let plain = but("origin", Some("http://proxy.example.com"));

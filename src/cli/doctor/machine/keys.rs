@@ -144,15 +144,28 @@ fn revocations(config: &Config, findings: &mut Vec<Finding>) -> Revocations {
 }
 
 fn https(config: &Config, now: u64) -> Option<Finding> {
-    let files = config.proxy.web.as_ref()?.tls.as_ref()?;
-    let subject = files.cert_file.display();
-    let files = TlsFiles {
-        certificate: files.cert_file.clone(),
-        key: files.key_file.clone(),
-    };
-    let renew = "renew it; the running proxy reads the new files by itself";
+    let given = config.https_files()?;
+    let is_own = config.own_https_file().is_some();
+    let subject = given.cert_file.display();
     let check = &HTTPS_CERTIFICATE;
+    if is_own && !given.cert_file.exists() {
+        let detail = "the proxy makes one for itself when it starts";
+        return Some(Finding::ok(check, subject, detail));
+    }
+    let files = TlsFiles {
+        certificate: given.cert_file.clone(),
+        key: given.key_file.clone(),
+    };
+    let renew = match is_own {
+        true => "start the proxy again: it makes another one",
+        false => "renew it; the running proxy reads the new files by itself",
+    };
     Some(match files.validity(now, HTTPS_NOTICE) {
+        Ok(Validity::Good) if is_own => {
+            let fingerprint = files.fingerprint().unwrap_or_default();
+            let detail = format!("the proxy's own; browsers show its SHA-256: {fingerprint}");
+            Finding::ok(check, subject, detail)
+        }
         Ok(Validity::Good) => Finding::ok(check, subject, "good, and fits its key"),
         Ok(Validity::Ending(at)) => {
             Finding::warning(check, subject, format!("expires at {}", time(at)), renew)

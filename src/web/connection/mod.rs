@@ -20,8 +20,8 @@ use tokio::time::timeout;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_util::sync::CancellationToken;
 
-use super::site::RequestPurpose;
-use super::slots::ClientSlot;
+use crate::web::purpose::RequestPurpose;
+use crate::web::slots::ClientSlot;
 
 /// How long the handshake of TLS may take, and how long a request until its headers are there.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -208,3 +208,6 @@ impl<A: Answers> Connection<A> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
