@@ -43,7 +43,50 @@ impl From<(VerifiedUserCert, SignIn)> for IdentityProof {
     }
 }
 
+/// What the policy is asked with about a person. It permits nothing by itself: for that, it takes an
+/// [`Identity`].
+#[derive(Clone, Debug)]
+pub struct PolicySubject<'a> {
+    /// The person's name.
+    pub(super) name: &'a str,
+    /// The roles beside those that the configuration gives the name.
+    pub(super) roles: &'a [String],
+    /// The logins that the person may use; `None` for all that the roles allow.
+    pub(super) logins: Option<Vec<&'a str>>,
+    /// How long the proof of the person is valid in all.
+    pub(super) life: Life,
+}
+
+impl<'a> PolicySubject<'a> {
+    /// A person who has signed in for `lifetime`, with these roles and logins.
+    #[must_use]
+    pub fn signed_in(
+        name: &'a str,
+        roles: &'a [String],
+        logins: Option<&'a [Login]>,
+        lifetime: Duration,
+    ) -> Self {
+        Self {
+            name,
+            roles,
+            logins: logins.map(|logins| logins.iter().map(Login::as_str).collect()),
+            life: Life::SignIn(lifetime),
+        }
+    }
+}
+
 impl Identity {
+    /// What the policy is asked with.
+    #[must_use]
+    pub fn subject(&self) -> PolicySubject<'_> {
+        PolicySubject {
+            name: self.name(),
+            roles: self.roles(),
+            logins: self.logins(),
+            life: self.life(),
+        }
+    }
+
     /// The only way to an identity: a proof.
     #[must_use]
     pub fn new(proof: impl Into<IdentityProof>) -> Self {

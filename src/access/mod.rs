@@ -31,7 +31,7 @@ pub use forwarding::{
     DEFAULT_ACCEPT_ENV, Direction, EndpointPattern, EndpointPatterns, NamePattern, NamePatterns,
     PatternError, Permissions,
 };
-pub use identity::{Identity, IdentityProof};
+pub use identity::{Identity, IdentityProof, PolicySubject};
 pub use pattern::{NotAPattern, Pattern};
 pub use permit::{
     Denial, InnerProof, LoginPermit, OtherCredential, Permit, authorize, logins_at, may_enter,

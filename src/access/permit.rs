@@ -9,8 +9,8 @@ use ssh_key::public::KeyData;
 use thiserror::Error;
 
 use super::{
-    Grant, Identity, IdentityProof, Life, Policy, PolicyDenial, Question, RequestedHost, Route,
-    SignIn,
+    Grant, Identity, IdentityProof, Life, Policy, PolicyDenial, PolicySubject, Question,
+    RequestedHost, Route, SignIn,
 };
 use crate::cert::VerifiedUserCert;
 use crate::model::{Login, Target};
@@ -205,10 +205,11 @@ pub fn may_enter(
     place: &RequestedHost,
     from: IpAddr,
 ) -> Result<(), Denial> {
-    let judged = match identity.logins() {
-        Some(logins) => one_of(policy, identity, place, &logins, from),
-        None => has_logins(policy, identity)
-            .and_then(|()| policy.judge_any_login(&question(identity, place, "", from))),
+    let who = identity.subject();
+    let judged = match &who.logins {
+        Some(logins) => one_of(policy, &who, place, logins, from),
+        None => has_logins(policy, &who)
+            .and_then(|()| policy.judge_any_login(&question(&who, place, "", from))),
     };
     judged.map_err(|why| Denial::Policy {
         host: target.host.to_string(),
@@ -220,14 +221,14 @@ pub fn may_enter(
 /// Whether the policy allows one of these logins.
 fn one_of(
     policy: &Policy,
-    identity: &Identity,
+    who: &PolicySubject<'_>,
     place: &RequestedHost,
     logins: &[&str],
     from: IpAddr,
 ) -> Result<(), PolicyDenial> {
-    let mut barred = PolicyDenial::NoRole(identity.name().to_owned());
+    let mut barred = PolicyDenial::NoRole(who.name.to_owned());
     for login in logins {
-        match judge(policy, identity, place, login, from) {
+        match judge(policy, who, place, login, from) {
             Ok(_) => return Ok(()),
             Err(why) if why.tells_more_than(&barred) => barred = why,
             Err(_) => {}
@@ -236,60 +237,60 @@ fn one_of(
     Err(barred)
 }
 
-/// The logins with which the policy lets an identity at the address `from` in at a place. Where the
+/// The logins with which the policy lets a person at the address `from` in at a place. Where the
 /// proof names no logins, they are the patterns of the policy.
 #[must_use]
 pub fn logins_at(
     policy: &Policy,
-    identity: &Identity,
+    who: &PolicySubject<'_>,
     place: &RequestedHost,
     from: IpAddr,
 ) -> Vec<String> {
-    let Some(logins) = identity.logins() else {
-        return match has_logins(policy, identity) {
-            Ok(()) => policy.logins_allowed(&question(identity, place, "", from)),
+    let Some(logins) = &who.logins else {
+        return match has_logins(policy, who) {
+            Ok(()) => policy.logins_allowed(&question(who, place, "", from)),
             Err(_) => Vec::new(),
         };
     };
     logins
-        .into_iter()
-        .filter(|login| judge(policy, identity, place, login, from).is_ok())
-        .map(str::to_owned)
+        .iter()
+        .filter(|login| judge(policy, who, place, login, from).is_ok())
+        .map(ToString::to_string)
         .collect()
 }
 
 fn judge(
     policy: &Policy,
-    identity: &Identity,
+    who: &PolicySubject<'_>,
     place: &RequestedHost,
     login: &str,
     from: IpAddr,
 ) -> Result<Grant, PolicyDenial> {
-    has_logins(policy, identity)?;
-    policy.judge(&question(identity, place, login, from))
+    has_logins(policy, who)?;
+    policy.judge(&question(who, place, login, from))
 }
 
 /// A proof that names no logins has those that roles allow: without any roles, none.
-fn has_logins(policy: &Policy, identity: &Identity) -> Result<(), PolicyDenial> {
-    match identity.logins() {
-        None if !policy.has_roles() => Err(PolicyDenial::NoRole(identity.name().to_owned())),
+fn has_logins(policy: &Policy, who: &PolicySubject<'_>) -> Result<(), PolicyDenial> {
+    match who.logins {
+        None if !policy.has_roles() => Err(PolicyDenial::NoRole(who.name.to_owned())),
         None | Some(_) => Ok(()),
     }
 }
 
 fn question<'a>(
-    identity: &'a Identity,
+    who: &'a PolicySubject<'_>,
     place: &'a RequestedHost,
     login: &'a str,
     from: IpAddr,
 ) -> Question<'a> {
     Question {
-        who: identity.name(),
-        roles: identity.roles(),
+        who: who.name,
+        roles: who.roles,
         place,
         login,
         from: Some(from),
-        life: Some(identity.life()),
+        life: Some(who.life),
     }
 }
 
@@ -341,7 +342,8 @@ impl Permit {
         }
         let (route, from) = (self.route.clone(), self.from);
         let also = &route.also;
-        let judge = |place| judge(policy, &identity, place, login.as_str(), from);
+        let who = identity.subject();
+        let judge = |place| judge(policy, &who, place, login.as_str(), from);
         let judged = also.iter().try_fold(judge(&route.place), |grant, place| {
             let more = judge(place)?;
             Ok::<_, PolicyDenial>(grant.map(|grant| grant.and(more)))
@@ -553,7 +555,7 @@ impl LoginPermit {
         }
         judge(
             policy,
-            &self.identity,
+            &self.identity.subject(),
             place,
             self.login.as_str(),
             self.from,

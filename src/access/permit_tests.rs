@@ -142,9 +142,9 @@ fn the_logins_of_a_user_count_and_without_any_the_policy_decides() {
     let unlisted = signed_in(&key, |answer| answer.logins = None);
     let denied = authorize(&free(), &unlisted, route(), CLIENT).unwrap_err();
     assert_eq!(denied.rule().unwrap(), "\"alice\" has no role");
-    assert!(logins_at(&free(), &unlisted, &route().place, CLIENT).is_empty());
+    assert!(logins_at(&free(), &unlisted.subject(), &route().place, CLIENT).is_empty());
     assert_eq!(
-        logins_at(&free(), &listed, &route().place, CLIENT),
+        logins_at(&free(), &listed.subject(), &route().place, CLIENT),
         ["deploy"]
     );
 }

@@ -6,6 +6,7 @@
 mod address;
 mod inventory;
 mod joined;
+mod open;
 mod whereabouts;
 
 use crate::access::HostWay;
@@ -16,6 +17,7 @@ pub use crate::access::{Forbidden, may_dial, plain};
 pub use address::{AddressError, addresses};
 pub use inventory::{Inventory, InventoryError, Match, ResolveError, place};
 pub use joined::NameClash;
+pub use open::OpenHost;
 pub use whereabouts::Whereabouts;
 
 /// The port of sshd.

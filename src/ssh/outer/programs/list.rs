@@ -1,47 +1,23 @@
 //! `ls`: the hosts of the inventory that the client may log in to, and under which logins.
 
-use std::collections::BTreeMap;
-
-use serde::Serialize;
-
 use super::context::ProgramContext;
-use crate::access::logins_at;
 use crate::model::Label;
 use crate::model::text::Printable;
-use crate::nodes::place;
+use crate::nodes::OpenHost;
 
 /// Hosts that are judged before other tasks of the thread have their turn.
 const AT_ONCE: usize = 64;
 /// The columns' names.
 const TITLES: [&str; 3] = ["HOST", "LOGINS", "LABELS"];
 
-/// A host that the client may log in to.
-#[derive(Debug, Serialize)]
-pub(super) struct OpenHost {
-    host: String,
-    logins: Vec<String>,
-    labels: BTreeMap<String, String>,
-}
-
 /// The hosts that are open to the client now, in the order of their names.
 pub(super) async fn open_hosts(context: &ProgramContext) -> Vec<OpenHost> {
     let settings = context.services.settings.now();
-    let (identity, from) = (&context.caller.identity, context.from());
+    let (who, from) = (context.caller.identity.subject(), context.from());
     let mut open = Vec::new();
     for nodes in settings.inventory.nodes().chunks(AT_ONCE) {
-        for node in nodes {
-            let logins = logins_at(&settings.policy, identity, &place(node), from);
-            if !logins.is_empty() {
-                let labels = node.labels.iter();
-                open.push(OpenHost {
-                    host: node.name.clone(),
-                    logins,
-                    labels: labels
-                        .map(|label| (label.key.clone(), label.value.clone()))
-                        .collect(),
-                });
-            }
-        }
+        let nodes = nodes.iter();
+        open.extend(nodes.filter_map(|node| OpenHost::of(node, &settings.policy, &who, from)));
         tokio::task::yield_now().await;
     }
     open
@@ -49,7 +25,7 @@ pub(super) async fn open_hosts(context: &ProgramContext) -> Vec<OpenHost> {
 
 /// The hosts as a table.
 pub(super) fn table(hosts: &[OpenHost]) -> String {
-    let rows: Vec<[String; 3]> = hosts.iter().map(OpenHost::row).collect();
+    let rows: Vec<[String; 3]> = hosts.iter().map(row).collect();
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
         let longest = cells.map(|cell| cell.chars().count()).max();
@@ -70,22 +46,20 @@ pub(super) fn table(hosts: &[OpenHost]) -> String {
     text
 }
 
-impl OpenHost {
-    fn row(&self) -> [String; 3] {
-        let labels = self.labels.iter();
-        let labels: Vec<String> = labels
-            .map(|(key, value)| {
-                let (key, value) = (key.clone(), value.clone());
-                Label { key, value }.listed()
-            })
-            .collect();
-        let shown = |text: &str| Printable(text).to_string();
-        [
-            shown(&self.host),
-            shown(&self.logins.join(",")),
-            shown(&labels.join(" ")),
-        ]
-    }
+fn row(host: &OpenHost) -> [String; 3] {
+    let labels = host.labels.iter();
+    let labels: Vec<String> = labels
+        .map(|(key, value)| {
+            let (key, value) = (key.clone(), value.clone());
+            Label { key, value }.listed()
+        })
+        .collect();
+    let shown = |text: &str| Printable(text).to_string();
+    [
+        shown(&host.host),
+        shown(&host.logins.join(",")),
+        shown(&labels.join(" ")),
+    ]
 }
 
 #[cfg(test)]
