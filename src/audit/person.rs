@@ -123,12 +123,13 @@ pub enum PersonEvent {
     SignInBegun {
         user: String,
         sign_in: Uuid,
-        fingerprint: String,
+        fingerprint: Option<String>,
         until: UnixSeconds,
         method: &'static str,
         second_factor: &'static str,
         client_addr: SocketAddr,
-        connection: ConnectionId,
+        connection: Option<ConnectionId>,
+        via: &'static str,
     },
     /// See [`EventKind::SignInFailed`].
     SignInFailed {
@@ -137,7 +138,8 @@ pub enum PersonEvent {
         message: String,
         fingerprint: Option<String>,
         client_addr: SocketAddr,
-        connection: ConnectionId,
+        connection: Option<ConnectionId>,
+        via: &'static str,
     },
     /// See [`EventKind::SignInThrottled`].
     SignInThrottled {
@@ -145,7 +147,8 @@ pub enum PersonEvent {
         reason: &'static str,
         seconds: u64,
         client_addr: SocketAddr,
-        connection: ConnectionId,
+        connection: Option<ConnectionId>,
+        via: &'static str,
     },
     /// See [`EventKind::SignInEnded`].
     SignInEnded {
@@ -170,14 +173,16 @@ pub enum PersonEvent {
         sign_in: Uuid,
         fingerprint: String,
         client_addr: SocketAddr,
-        connection: ConnectionId,
+        connection: Option<ConnectionId>,
+        via: &'static str,
     },
     /// See [`EventKind::PasswordChanged`].
     PasswordChanged {
         user: String,
         sign_in: Uuid,
         client_addr: SocketAddr,
-        connection: ConnectionId,
+        connection: Option<ConnectionId>,
+        via: &'static str,
     },
     /// See [`EventKind::SecondFactorChanged`].
     SecondFactorChanged {
@@ -191,7 +196,7 @@ pub enum PersonEvent {
         what: &'static str,
         reason: &'static str,
         client_addr: SocketAddr,
-        connection: ConnectionId,
+        connection: Option<ConnectionId>,
     },
 }
 
@@ -323,12 +328,13 @@ pub(super) mod testing {
             PersonEvent::SignInBegun {
                 user: user(),
                 sign_in: Uuid::nil(),
-                fingerprint: fingerprint(),
+                fingerprint: Some(fingerprint()),
                 until: UnixSeconds(1_800_000_000),
                 method: "local",
                 second_factor: "otp",
                 client_addr,
-                connection,
+                connection: Some(connection),
+                via: "ssh",
             },
             PersonEvent::SignInFailed {
                 user: None,
@@ -336,14 +342,16 @@ pub(super) mod testing {
                 message: "the password or the code is wrong".to_owned(),
                 fingerprint: None,
                 client_addr,
-                connection,
+                connection: Some(connection),
+                via: "ssh",
             },
             PersonEvent::SignInThrottled {
                 user: None,
                 reason: "source",
                 seconds: 600,
                 client_addr,
-                connection,
+                connection: Some(connection),
+                via: "ssh",
             },
             PersonEvent::SignInEnded {
                 user: user(),
@@ -364,13 +372,15 @@ pub(super) mod testing {
                 sign_in: Uuid::nil(),
                 fingerprint: fingerprint(),
                 client_addr,
-                connection,
+                connection: Some(connection),
+                via: "ssh",
             },
             PersonEvent::PasswordChanged {
                 user: user(),
                 sign_in: Uuid::nil(),
                 client_addr,
-                connection,
+                connection: Some(connection),
+                via: "ssh",
             },
             PersonEvent::SecondFactorChanged {
                 user: user(),
@@ -382,7 +392,7 @@ pub(super) mod testing {
                 what: "certificate",
                 reason: "not-signed-in",
                 client_addr,
-                connection,
+                connection: Some(connection),
             },
         ]
     }

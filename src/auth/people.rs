@@ -14,7 +14,11 @@ use crate::ca::{
 };
 use crate::cert::{UserRequest, VerifiedUserCert, verify_user};
 use crate::config::Config;
-use crate::ipc::{BrowserAnswer, BrowserRequest, CallerProcess, PeopleAnswer, PeopleRequest};
+use crate::ipc::{
+    BrowserAnswer, BrowserPasswordRequest, BrowserRequest, BrowserSessionAnswer,
+    BrowserSessionRefusal, BrowserSessionRefusalKind, BrowserSessionRequest, CallerProcess,
+    PeopleAnswer, PeopleRequest,
+};
 use crate::metrics::AuthMeters;
 use crate::people::{IssuesForPeople, PeopleParts, PeopleService, PeopleSettings};
 use crate::state::State;
@@ -95,6 +99,16 @@ impl PeopleProvider {
             .then(|| self.service.answer_browser(request))
     }
 
+    /// Answers a browser with a token.
+    pub(super) fn answer_session(&self, request: &BrowserSessionRequest) -> BrowserSessionAnswer {
+        self.service.answer_session(request)
+    }
+
+    /// Answers a browser that brings a password.
+    pub(super) fn answer_password(&self, request: &BrowserPasswordRequest) -> BrowserSessionAnswer {
+        self.service.answer_password(request)
+    }
+
     /// Forgets a process that has exited.
     pub(super) fn forget(&self, caller: &CallerProcess) {
         self.service.forget_caller(caller_number(caller));
@@ -116,8 +130,21 @@ fn settings(config: &Config) -> PeopleSettings {
         second_factor: authentication.second_factor,
         sign_in_ttl: authentication.sign_in_ttl,
         source_addresses: config.proxy.egress_addrs.clone(),
+        nodes: config.nodes.clone(),
         policy: Arc::new(config.policy()),
     }
+}
+
+/// The answer to browsers where people do not sign in at all.
+pub(super) fn no_sign_in() -> BrowserSessionAnswer {
+    BrowserSessionAnswer::Refused(BrowserSessionRefusal {
+        kind: BrowserSessionRefusalKind::NotSignedIn,
+        reason: "no-sign-in".to_owned(),
+        message: "people do not sign in here: the proxy takes certificates".to_owned(),
+        hint: Some(
+            "ask an administrator: auth_service.authentication in the configuration".to_owned(),
+        ),
+    })
 }
 
 /// How long certificates of people may live.

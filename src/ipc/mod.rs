@@ -14,7 +14,8 @@
 //! - `call`, `client`, `server`: a call, from both sides
 //! - `forwarding`: a call on its way from one process to another, through the monitor
 //! - `files`, `signing`, `remote`: the services, as a caller uses them
-//! - `people`, `browser`, `changes`, `hexadecimal`: requests about people, and what they consist of
+//! - `people`, `browser`, `browser_sessions`, `changes`, `hexadecimal`: requests about people, and what they
+//!   consist of
 //! - `seen`, `connection_table`: which connection a signature was made for, and what else the services about
 //!   people and nodes remember of connections
 //! - `nodes`, `peers`: requests about hosts that join, and about other proxies on the same state
@@ -25,6 +26,7 @@
 //! own data. Which process may call which service is decided in the monitor's table of processes.
 
 mod browser;
+mod browser_sessions;
 mod ca_keys;
 mod call;
 mod changes;
@@ -49,6 +51,12 @@ mod telemetry;
 mod version;
 
 pub use browser::{BrowserAnswer, BrowserQuestion, BrowserRefusal, BrowserRequest};
+pub use browser_sessions::{
+    BrowserAccount, BrowserAccountSignIn, BrowserHost, BrowserHosts, BrowserKey,
+    BrowserPasswordQuestion, BrowserPasswordRequest, BrowserSession, BrowserSessionAnswer,
+    BrowserSessionQuestion, BrowserSessionRefusal, BrowserSessionRefusalKind,
+    BrowserSessionRequest,
+};
 pub use ca_keys::PublicCaKeys;
 pub use call::{CallRefusal, CallerProcess, ForwardedCall, ServiceCall};
 pub use changes::{
@@ -70,8 +78,9 @@ pub use people::{
 };
 pub use public_data::{LIST_PIECE, PublicDataAnswer, PublicDataRequest};
 pub use remote::{
-    Browser, Changes, Nodes, Peers, People, PublicData, RemoteBrowser, RemoteChanges, RemoteNodes,
-    RemotePeers, RemotePeople, RemotePublicData, RemoteTelemetry,
+    Browser, BrowserSessions, Changes, Nodes, Peers, People, PublicData, RemoteBrowser,
+    RemoteBrowserSessions, RemoteChanges, RemoteNodes, RemotePeers, RemotePeople, RemotePublicData,
+    RemoteTelemetry,
 };
 pub use requests::{
     CaKeyLine, Exchange, FileAnswer, FilePurpose, FileRequest, ServiceRequest, SigningAnswer,

@@ -3,6 +3,9 @@
 use std::fmt;
 
 use super::browser::{BrowserAnswer, BrowserRequest};
+use super::browser_sessions::{
+    BrowserPasswordRequest, BrowserSessionAnswer, BrowserSessionRequest,
+};
 use super::changes::{ChangesAnswer, ChangesRequest};
 use super::client::{CallError, Client};
 use super::nodes::{NodesAnswer, NodesRequest};
@@ -118,6 +121,51 @@ impl RemoteBrowser {
 
 impl Browser for RemoteBrowser {
     fn ask(&self, request: BrowserRequest) -> Result<BrowserAnswer, CallError> {
+        let (answer, _no_files) = self.0.call(&request)?;
+        Ok(answer)
+    }
+}
+
+/// Answers browsers in which people sign in.
+pub trait BrowserSessions: fmt::Debug + Send + Sync {
+    /// Answers a browser that has a token. It may wait for another process, for a limited time.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    fn ask(&self, request: BrowserSessionRequest) -> Result<BrowserSessionAnswer, CallError>;
+
+    /// Answers a request with a password. It may wait for another process, for a limited time.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    fn ask_with_password(
+        &self,
+        request: BrowserPasswordRequest,
+    ) -> Result<BrowserSessionAnswer, CallError>;
+}
+
+/// Asks another process for a browser in which a person signs in.
+#[derive(Clone, Debug)]
+pub struct RemoteBrowserSessions(Client);
+
+impl RemoteBrowserSessions {
+    /// Uses this client.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self(client)
+    }
+}
+
+impl BrowserSessions for RemoteBrowserSessions {
+    fn ask(&self, request: BrowserSessionRequest) -> Result<BrowserSessionAnswer, CallError> {
+        let (answer, _no_files) = self.0.call(&request)?;
+        Ok(answer)
+    }
+
+    fn ask_with_password(
+        &self,
+        request: BrowserPasswordRequest,
+    ) -> Result<BrowserSessionAnswer, CallError> {
         let (answer, _no_files) = self.0.call(&request)?;
         Ok(answer)
     }

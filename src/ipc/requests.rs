@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 use ssh_key::PublicKey;
 
 use super::browser::{BrowserAnswer, BrowserRequest};
+use super::browser_sessions::{
+    BrowserPasswordRequest, BrowserSessionAnswer, BrowserSessionRequest,
+};
 use super::ca_keys::line;
 use super::changes::{ChangesAnswer, ChangesRequest};
 use super::hexadecimal;
@@ -31,6 +34,10 @@ pub enum ServiceRequest {
     People(PeopleRequest),
     /// To [`Service::Browser`].
     Browser(BrowserRequest),
+    /// To [`Service::BrowserSessions`].
+    BrowserSessions(BrowserSessionRequest),
+    /// To [`Service::BrowserPasswords`].
+    BrowserPasswords(BrowserPasswordRequest),
     /// To [`Service::Nodes`].
     Nodes(Box<NodesRequest>),
     /// To [`Service::Peers`].
@@ -52,6 +59,8 @@ impl ServiceRequest {
             Self::Signing(_) => Service::Signing,
             Self::People(_) => Service::People,
             Self::Browser(_) => Service::Browser,
+            Self::BrowserSessions(_) => Service::BrowserSessions,
+            Self::BrowserPasswords(_) => Service::BrowserPasswords,
             Self::Nodes(_) => Service::Nodes,
             Self::Peers(_) => Service::Peers,
             Self::Changes(_) => Service::Changes,
@@ -110,6 +119,28 @@ impl Exchange for BrowserRequest {
 impl From<BrowserRequest> for ServiceRequest {
     fn from(request: BrowserRequest) -> Self {
         Self::Browser(request)
+    }
+}
+
+impl Exchange for BrowserSessionRequest {
+    const SERVICE: Service = Service::BrowserSessions;
+    type Answer = BrowserSessionAnswer;
+}
+
+impl From<BrowserSessionRequest> for ServiceRequest {
+    fn from(request: BrowserSessionRequest) -> Self {
+        Self::BrowserSessions(request)
+    }
+}
+
+impl Exchange for BrowserPasswordRequest {
+    const SERVICE: Service = Service::BrowserPasswords;
+    type Answer = BrowserSessionAnswer;
+}
+
+impl From<BrowserPasswordRequest> for ServiceRequest {
+    fn from(request: BrowserPasswordRequest) -> Self {
+        Self::BrowserPasswords(request)
     }
 }
 

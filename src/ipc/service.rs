@@ -17,6 +17,10 @@ pub enum Service {
     Peers,
     /// Tells browsers where people sign in, and which code to type.
     Browser,
+    /// Answers browsers in which people are signed in.
+    BrowserSessions,
+    /// Checks passwords that are typed in a browser.
+    BrowserPasswords,
     /// Tells what was revoked, which sign-ins have ended, and what users may do when that changes.
     Changes,
     /// Tells what everybody may know: the CAs' public keys, and what is revoked as a list for hosts.
@@ -40,11 +44,13 @@ pub const CALL_BURST: u32 = 5_000;
 
 impl Service {
     /// All services, in the order of the documentation.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Signing,
         Self::Files,
         Self::People,
         Self::Browser,
+        Self::BrowserSessions,
+        Self::BrowserPasswords,
         Self::Nodes,
         Self::Peers,
         Self::Changes,
@@ -60,6 +66,8 @@ impl Service {
             Self::Signing => "signing",
             Self::People => "people",
             Self::Browser => "browser",
+            Self::BrowserSessions => "browser-sessions",
+            Self::BrowserPasswords => "browser-passwords",
             Self::Nodes => "nodes",
             Self::Peers => "peers",
             Self::Changes => "changes",
@@ -76,6 +84,8 @@ impl Service {
             Self::Signing
             | Self::People
             | Self::Browser
+            | Self::BrowserSessions
+            | Self::BrowserPasswords
             | Self::Nodes
             | Self::Peers
             | Self::Changes
@@ -106,6 +116,16 @@ impl Service {
                 "for a link that a waiting terminal shows: the page of the identity provider; for what \
                  the provider has answered there, which is verified: the code that the terminal \
                  waits for, once. No token of the provider, and no sign-in"
+            }
+            Self::BrowserSessions => {
+                "for the token of a browser in which a person is signed in: who it is, the hosts that \
+                 this person may log in to, and the person's keys and sign-ins, which can be ended. \
+                 No token, no certificate, and nothing about other people"
+            }
+            Self::BrowserPasswords => {
+                "for the name, password and code of a person, which are verified there: a token of 256 \
+                 random bits; for a token with the password and a code: another password. Wrong \
+                 answers count as those of `ssh` do"
             }
             Self::Nodes => {
                 "for a connection whose client has proved a host key, which is verified there: with a \
@@ -147,6 +167,10 @@ impl Service {
             Self::Nodes => 40 * 1024,
             // An authorization code, of 4 KiB at most.
             Self::Browser => 8 * 1024,
+            // A token, and a fingerprint or a name.
+            Self::BrowserSessions => 4 * 1024,
+            // A name, two passwords and a code, with every character escaped.
+            Self::BrowserPasswords => 24 * 1024,
             // An address and a key.
             Self::Peers => 4 * 1024,
             Self::Changes | Self::PublicData | Self::Telemetry => 1024,
@@ -162,11 +186,10 @@ impl Service {
             // An RSA key of 16384 bits has signatures of 2 KiB.
             Self::Signing | Self::People => 16 * 1024,
             // A page's address; some hundred numbers with their names.
-            Self::Browser | Self::Telemetry => 8 * 1024,
-            // Certificates and keys, of RSA too.
-            Self::Changes | Self::Nodes => 60 * 1024,
-            // A piece of the list in hexadecimal digits, and keys.
-            Self::PublicData => 60 * 1024,
+            Self::Browser | Self::BrowserPasswords | Self::Telemetry => 8 * 1024,
+            // Certificates and keys, of RSA too; hosts with their labels; a piece of the list of
+            // revocations in hexadecimal digits.
+            Self::Changes | Self::Nodes | Self::BrowserSessions | Self::PublicData => 60 * 1024,
         }
     }
 
@@ -174,11 +197,14 @@ impl Service {
     #[must_use]
     pub const fn timeout(self) -> Duration {
         match self {
-            Self::Files | Self::Signing | Self::Peers | Self::Changes | Self::PublicData => {
-                Duration::from_secs(10)
-            }
+            Self::Files
+            | Self::Signing
+            | Self::Peers
+            | Self::Changes
+            | Self::BrowserSessions
+            | Self::PublicData => Duration::from_secs(10),
             // Passwords are slow to check by design, and a CA's key may be in a slow agent.
-            Self::People | Self::Nodes => Duration::from_secs(30),
+            Self::People | Self::Nodes | Self::BrowserPasswords => Duration::from_secs(30),
             // A scrape of the metrics waits for it.
             Self::Telemetry => Duration::from_secs(1),
             // The identity provider is asked up to three times, for ten seconds each.
@@ -190,7 +216,9 @@ impl Service {
     #[must_use]
     pub const fn at_once(self) -> usize {
         match self {
-            Self::Files | Self::Signing | Self::Peers => 8,
+            Self::Files | Self::Signing | Self::Peers | Self::BrowserSessions => 8,
+            // They wait for each other: few are worked on at a time.
+            Self::BrowserPasswords => 64,
             Self::People | Self::Browser | Self::Nodes => 16,
             Self::Changes | Self::PublicData | Self::Telemetry => 2,
         }
@@ -211,6 +239,10 @@ impl Service {
             Self::Peers => 500,
             // Two for each person who signs in with a browser.
             Self::Browser => 200,
+            // Several for each page that is opened. Each judges 1,000 hosts at most.
+            Self::BrowserSessions => 300,
+            // One for each person who signs in; a hash takes 50 ms.
+            Self::BrowserPasswords => 20,
             // Five times a second, and more at once for a long list at the start.
             Self::Changes => 100,
             // As often, and for a long list many at once.

@@ -116,6 +116,7 @@ closed_sets! {
         Local "local" "A password, and a second factor where one is needed."
         Oidc "oidc" "The identity provider."
         Key "key" "A registered key whose sign-in goes on: nothing was asked."
+        Browser "browser" "A password, and a second factor where one is needed, in a browser."
     }
     SignInRefusal "reason" "The class of reasons for which a client was not signed in." {
         Answers "answers" "A wrong password or code."

@@ -137,6 +137,8 @@ impl Services {
             ServiceRequest::Signing(_)
             | ServiceRequest::People(_)
             | ServiceRequest::Browser(_)
+            | ServiceRequest::BrowserSessions(_)
+            | ServiceRequest::BrowserPasswords(_)
             | ServiceRequest::Nodes(_)
             | ServiceRequest::Peers(_)
             | ServiceRequest::Changes(_)

@@ -1,7 +1,8 @@
 //! What a browser brings: the last part of the link, what the provider gives back, and the code that the
-//! person types. All of them are random or made of what is, the state has hashes of them alone, and each
-//! is of use for five minutes.
+//! person types, each of use for five minutes; and the token of a browser in which a person is signed in.
+//! All of them are random or made of what is, and the state has hashes of them alone.
 
+use rand::RngExt as _;
 use ssh_key::HashAlg;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -13,6 +14,8 @@ use crate::model::text::hex;
 const TICKET_GROUPS: usize = 4;
 /// Groups of a code, which has 40 bits: it counts in the terminal that waits for it alone, and five times.
 const CODE_GROUPS: usize = 2;
+/// Bytes of the token of a browser.
+const TOKEN: usize = 32;
 
 /// The last part of a link, as it was made or came with a browser.
 pub(super) struct Ticket(Zeroizing<String>);
@@ -39,6 +42,31 @@ impl Ticket {
     /// leads to one authorization, and who only reads the state learns neither.
     pub(super) fn provider_state(&self) -> Zeroizing<String> {
         Zeroizing::new(hash("state", self.0.as_bytes()))
+    }
+}
+
+/// What a browser keeps in which a person is signed in: 256 random bits.
+pub(super) struct BrowserToken(Zeroizing<String>);
+
+impl BrowserToken {
+    /// A new one, and its text for the browser.
+    pub(super) fn random() -> (Self, Zeroizing<String>) {
+        let mut bytes = Zeroizing::new([0_u8; TOKEN]);
+        rand::rng().fill(&mut *bytes);
+        let text = Zeroizing::new(hex(&*bytes));
+        (Self(text.clone()), text)
+    }
+
+    /// The one that a browser has sent; `None` for what is none.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        let is_token = text.len() == 2 * TOKEN && text.bytes().all(is_digit);
+        is_token.then(|| Self(Zeroizing::new(text.to_owned())))
+    }
+
+    /// The hash by which its sign-in is found.
+    pub(super) fn hash(&self) -> String {
+        hash("session", self.0.as_bytes())
     }
 }
 
@@ -89,6 +117,21 @@ mod tests {
         assert_ne!(Ticket::random().0.hash(), ticket.hash());
         for wrong in ["", "AB2C", "../../etc/passwd", &"A".repeat(300)] {
             assert!(Ticket::parse(wrong).is_none(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_browsers_token_is_256_random_bits_in_one_spelling() {
+        let (token, text) = BrowserToken::random();
+        assert_eq!(text.len(), 64);
+        assert_eq!(BrowserToken::parse(&text).unwrap().hash(), token.hash());
+        assert_ne!(token.hash(), *text);
+        assert_ne!(BrowserToken::random().0.hash(), token.hash());
+        let text = text.as_str();
+        let (long, spaced) = (format!("{text}0"), format!(" {}", &text[1..]));
+        let other = "é".repeat(32);
+        for wrong in ["", &text[1..], &long, &spaced, &other, &"A".repeat(64)] {
+            assert!(BrowserToken::parse(wrong).is_none(), "{wrong:?}");
         }
     }
 

@@ -82,7 +82,7 @@ pub(super) fn answer(
 
 fn gave_up(context: &Context, conversation: &Conversation, user: &User) -> PeopleAnswer {
     let refused = Refused::gave_up();
-    audit_failure(context, conversation, Some(user), &refused);
+    audit_failure(context, &conversation.asker(), Some(user), &refused);
     refused.into()
 }
 
@@ -111,7 +111,7 @@ fn password(
         code: None,
         takes_otp: false,
     };
-    if let Err(refused) = verify(context, conversation, &given)? {
+    if let Err(refused) = verify(context, &conversation.asker(), &given)? {
         return Ok(refused.into());
     }
     let hash = context.passwords.hash(new)?;
@@ -121,10 +121,11 @@ fn password(
         user: user.name.to_string(),
         sign_in: present.sign_in,
         client_addr: conversation.client,
-        connection: conversation.connection,
+        connection: Some(conversation.connection),
+        via: conversation.asker().via(),
     })?;
     let ends = (ended.as_slice(), SignInEnd::PasswordChanged);
-    audit_ends(context, conversation, user, ends)?;
+    audit_ends(context, &conversation.asker(), user, ends)?;
     let others = match ended.len() {
         0 => "you had no other sign-ins".to_owned(),
         1 => "your other sign-in has ended".to_owned(),
@@ -154,7 +155,7 @@ fn factor(
         code,
         takes_otp: true,
     };
-    if let Err(refused) = verify(context, conversation, &given)? {
+    if let Err(refused) = verify(context, &conversation.asker(), &given)? {
         return Ok(refused.into());
     }
     let secret = OtpSecret::random();
@@ -174,7 +175,7 @@ fn first_code(
     let [code] = answers else {
         return Ok(out_of_turn(context, conversation));
     };
-    let step = match secret.check(code.expose(), conversation.given(context.now())) {
+    let step = match secret.check(code.expose(), conversation.asker().given(context.now())) {
         CodeVerdict::Right { step } => step,
         _ if tries + 1 >= MAX_TRIES => return Ok(gave_up(context, conversation, user)),
         verdict => {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::asker::Asker;
 use super::context::{Context, Unavailable};
 use super::conversation::{
     Answered, BY_PROVIDER, Conversation, Named, NewCredentials, Present, ProvedKey, Stage,
@@ -130,10 +131,10 @@ pub(super) fn factor_of(secret: &OtpSecret, step: u64, recovery: Vec<String>) ->
     }
 }
 
-/// Writes down that sign-ins have ended by the person's own act on this connection.
+/// Writes down that sign-ins have ended by the person's own act.
 pub(super) fn audit_ends(
     context: &Context,
-    conversation: &Conversation,
+    asker: &Asker<'_>,
     user: &User,
     (ended, reason): (&[Uuid], SignInEnd),
 ) -> Result<(), Unavailable> {
@@ -142,8 +143,8 @@ pub(super) fn audit_ends(
             user: user.name.to_string(),
             sign_in: *sign_in,
             reason: reason.name(),
-            client_addr: Some(conversation.client),
-            connection: Some(conversation.connection),
+            client_addr: Some(asker.client),
+            connection: asker.connection,
             actor: None,
         })?;
     }
@@ -173,7 +174,7 @@ fn begin(
     let event = PersonEvent::SignInBegun {
         user: user.name.to_string(),
         sign_in: sign_in.id,
-        fingerprint: proved.fingerprint.clone(),
+        fingerprint: Some(proved.fingerprint.clone()),
         until: UnixSeconds(sign_in.until),
         method: match factor {
             BY_PROVIDER => "oidc",
@@ -181,7 +182,8 @@ fn begin(
         },
         second_factor: factor,
         client_addr: conversation.client,
-        connection: conversation.connection,
+        connection: Some(conversation.connection),
+        via: conversation.asker().via(),
     };
     if let Err(unavailable) = context.audit(event) {
         // What cannot be audited has not happened.
@@ -196,7 +198,7 @@ fn begin(
 }
 
 /// How long a sign-in of this person lasts: no role would accept a longer one.
-fn time_to_live(settings: &PeopleSettings, user: &User) -> Duration {
+pub(super) fn time_to_live(settings: &PeopleSettings, user: &User) -> Duration {
     let name = user.name.as_str();
     let known = settings.policy.roles_of(name, &user.roles);
     for role in &user.roles {
@@ -251,7 +253,7 @@ pub(super) fn refuse(
     user: Option<&User>,
     refused: Refused,
 ) -> PeopleAnswer {
-    audit_failure(context, conversation, user, &refused);
+    audit_failure(context, &conversation.asker(), user, &refused);
     conversation.stage = Stage::Idle;
     refused.into()
 }

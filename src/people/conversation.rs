@@ -191,10 +191,9 @@ impl Conversation {
         self.waited = request.waited.min(LONGEST_WAIT);
     }
 
-    /// When the last answers were given, if it is `now`. When many people sign in at once, a code can have
-    /// become old by the time that it is looked at.
-    pub(super) fn given(&self, now: u64) -> u64 {
-        now.saturating_sub(self.waited)
+    /// How long the last request has waited for its turn, in seconds.
+    pub(super) fn waited(&self) -> u64 {
+        self.waited
     }
 
     /// The person who is signed in.

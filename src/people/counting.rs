@@ -30,6 +30,7 @@ const CLASSES: &[(SignInRefusal, &[&str])] = &[
             "other-account",
             "no-sign-up",
             "no-provider",
+            "no-passwords",
         ],
     ),
     (
@@ -81,6 +82,9 @@ fn counter(name: &str) -> ThrottleCounter {
 /// Counts what an event says.
 pub(super) fn count(meters: &AuthMeters, event: &PersonEvent) {
     match event {
+        PersonEvent::SignInBegun { via: "browser", .. } => {
+            meters.sign_ins.add(SignInMethod::Browser, 1);
+        }
         PersonEvent::SignInBegun { method: name, .. } => meters.sign_ins.add(method(name), 1),
         PersonEvent::SignInFailed { reason, .. }
         | PersonEvent::AuthorizationRefused { reason, .. } => meters.refusals.add(class(reason), 1),
@@ -139,6 +143,8 @@ mod tests {
             (Refused::no_sign_up(), SignInRefusal::Account),
             (Refused::no_provider(), SignInRefusal::Account),
             (Refused::no_browsers(), SignInRefusal::Account),
+            (Refused::no_passwords(), SignInRefusal::Account),
+            (Refused::no_security_key_here(), SignInRefusal::Key),
             (
                 Refused::provider(&ProviderError::Clock { seconds: 130 }),
                 SignInRefusal::Provider,

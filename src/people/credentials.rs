@@ -4,8 +4,9 @@
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use super::asker::Asker;
 use super::context::{Context, Unavailable};
-use super::conversation::{Conversation, Named};
+use super::conversation::Named;
 use super::password::Verdict;
 use super::recovery::recovery_hash;
 use super::refusal::Refused;
@@ -37,11 +38,11 @@ pub(super) struct RightAnswers {
 /// Verifies answers. Wrong ones are audited, and count in the throttle.
 pub(super) fn verify(
     context: &Context,
-    conversation: &Conversation,
+    asker: &Asker<'_>,
     given: &Credentials<'_>,
 ) -> Result<Result<RightAnswers, Refused>, Unavailable> {
     let refuse = |user: Option<&User>, refused: Refused| {
-        audit_failure(context, conversation, user, &refused);
+        audit_failure(context, asker, user, &refused);
         Ok(Err(refused))
     };
     let state = &context.state;
@@ -51,10 +52,10 @@ pub(super) fn verify(
         return refuse(user.as_ref(), wrong(given));
     }
     // A hash takes its time, in which a code grows old.
-    let at = conversation.given(context.now());
-    let attempt = attempt(conversation, given.account, user.as_ref());
+    let at = asker.given(context.now());
+    let attempt = attempt(asker, given.account, user.as_ref());
     if let Some(wait) = context.throttle.begin(state, &attempt, context.now())? {
-        return Ok(Err(throttled(context, conversation, user.as_ref(), wait)));
+        return Ok(Err(throttled(context, asker, user.as_ref(), wait)));
     }
     let person = user.as_ref().map_or_else(Uuid::now_v7, |user| user.id);
     let hash = state.users().password_hash(person)?;
@@ -96,14 +97,14 @@ pub(super) fn verify(
 /// Refuses to ask for credentials as long as the answers would not be looked at.
 pub(super) fn may_ask(
     context: &Context,
-    conversation: &Conversation,
+    asker: &Asker<'_>,
     account: &str,
 ) -> Result<Result<(), Refused>, Unavailable> {
     let user = context.state.users().get(account)?;
-    let attempt = attempt(conversation, account, user.as_ref());
+    let attempt = attempt(asker, account, user.as_ref());
     let wait = Throttle::look(&context.state, &attempt, context.now())?;
     Ok(match wait {
-        Some(wait) => Err(throttled(context, conversation, user.as_ref(), wait)),
+        Some(wait) => Err(throttled(context, asker, user.as_ref(), wait)),
         None => Ok(()),
     })
 }
@@ -111,7 +112,7 @@ pub(super) fn may_ask(
 /// Writes down that a client has to wait.
 pub(super) fn throttled(
     context: &Context,
-    conversation: &Conversation,
+    asker: &Asker<'_>,
     user: Option<&User>,
     wait: Wait,
 ) -> Refused {
@@ -120,8 +121,9 @@ pub(super) fn throttled(
         user: user.map(|user| user.name.to_string()),
         reason: wait.because,
         seconds: wait.until.saturating_sub(now),
-        client_addr: conversation.client,
-        connection: conversation.connection,
+        client_addr: asker.client,
+        connection: asker.connection,
+        via: asker.via(),
     });
     Refused::throttled(wait.until, now)
 }
@@ -129,18 +131,19 @@ pub(super) fn throttled(
 /// Writes down that a client was refused.
 pub(super) fn audit_failure(
     context: &Context,
-    conversation: &Conversation,
+    asker: &Asker<'_>,
     user: Option<&User>,
     refused: &Refused,
 ) {
-    let proved = conversation.proved.as_ref();
+    let proved = asker.proved;
     context.audit_refusal(PersonEvent::SignInFailed {
         user: user.map(|user| user.name.to_string()),
         reason: refused.reason,
         message: refused.message.clone(),
         fingerprint: proved.map(|proved| proved.fingerprint.clone()),
-        client_addr: conversation.client,
-        connection: conversation.connection,
+        client_addr: asker.client,
+        connection: asker.connection,
+        via: asker.via(),
     });
 }
 
@@ -156,18 +159,14 @@ fn wrong(given: &Credentials<'_>) -> Refused {
 }
 
 /// The attempt, as the throttle counts it. A key counts for the person who has registered it only.
-fn attempt<'a>(
-    conversation: &'a Conversation,
-    account: &'a str,
-    user: Option<&User>,
-) -> Attempt<'a> {
+fn attempt<'a>(asker: &Asker<'a>, account: &'a str, user: Option<&User>) -> Attempt<'a> {
     let person = user.map(|user| user.id);
-    let registered = conversation.registered();
+    let registered = asker.registered();
     let key = registered.filter(|(_, named)| Some(named.id) == person);
     Attempt {
         account,
         person,
-        client: conversation.client.ip(),
+        client: asker.client.ip(),
         key: key.map(|(proved, _)| proved.fingerprint.as_str()),
     }
 }

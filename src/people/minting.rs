@@ -215,7 +215,7 @@ pub(super) fn distrust(
         what,
         reason: refused.reason,
         client_addr: conversation.client,
-        connection: conversation.connection,
+        connection: Some(conversation.connection),
     });
     refused.into()
 }

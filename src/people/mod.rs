@@ -4,6 +4,8 @@
 //! ([`PeopleService`]). Invariants:
 //! - nobody is signed in without right answers and a signature by a registered key, both verified here,
 //!   or a sign-in with that key that is in force in the state;
+//! - a browser is signed in with right answers alone, and gets a token of which the state has the hash; it
+//!   can see hosts and the person's own account, and gets no certificate;
 //! - a browser that comes back from an identity provider is not signed in by that: the terminal is that
 //!   has shown the link, when the code is typed there and a key has proved itself;
 //! - a certificate is issued only for a key that has proved itself, while the sign-in is in force in the
@@ -17,9 +19,12 @@
 //! controlled by an attacker.
 
 mod admin;
+mod asker;
 mod browser;
+mod browser_passwords;
 mod browser_refusal;
 mod browser_secrets;
+mod browser_sessions;
 mod changing;
 mod common_passwords;
 mod completion;
@@ -27,6 +32,7 @@ mod context;
 mod conversation;
 mod counting;
 mod credentials;
+mod hosts;
 mod invitation;
 mod keys;
 mod minting;
@@ -39,6 +45,7 @@ mod questions;
 mod recovery;
 mod refusal;
 mod service;
+mod session_refusal;
 mod settings;
 mod signing_in;
 mod signing_in_by_browser;

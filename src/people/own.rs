@@ -76,8 +76,8 @@ fn status(context: &Context, user: &User, current: &SignIn) -> Result<PeopleAnsw
     let until = time(current.until);
     let mut text = format!("{name} is signed in until {until}\n");
     text.push_str(&format!(
-        "  with the key {}\n  since {} from {}\n",
-        current.fingerprint,
+        "  {}\n  since {} from {}\n",
+        by(current),
         time(current.started),
         current.client
     ));
@@ -97,14 +97,22 @@ fn status(context: &Context, user: &User, current: &SignIn) -> Result<PeopleAnsw
     let all = context.state.sign_ins().of_user(user.id, context.now())?;
     for other in all.iter().filter(|one| one.id != current.id) {
         text.push_str(&format!(
-            "another sign-in: with the key {}\n  since {} from {}, until {}\n",
-            other.fingerprint,
+            "another sign-in: {}\n  since {} from {}, until {}\n",
+            by(other),
             time(other.started),
             other.client,
             time(other.until)
         ));
     }
     Ok(PeopleAnswer::Text(text))
+}
+
+/// How a user has signed in, in words.
+fn by(sign_in: &SignIn) -> String {
+    match &sign_in.fingerprint {
+        Some(fingerprint) => format!("with the key {fingerprint}"),
+        None => "in a browser".to_owned(),
+    }
 }
 
 fn listed(items: &[String]) -> String {
@@ -131,7 +139,7 @@ fn log_out(
         .end(&which, SignInEnd::Logout, context.now())?;
     let count = ended.len();
     let ends = (ended.as_slice(), SignInEnd::Logout);
-    audit_ends(context, conversation, user, ends)?;
+    audit_ends(context, &conversation.asker(), user, ends)?;
     let keys = if everywhere { "all keys" } else { "this key" };
     Ok(PeopleAnswer::Text(format!(
         "signed out with {keys}: {}\n",
@@ -180,10 +188,11 @@ fn remove_key(
         sign_in: present.sign_in,
         fingerprint: fingerprint.to_owned(),
         client_addr: conversation.client,
-        connection: conversation.connection,
+        connection: Some(conversation.connection),
+        via: conversation.asker().via(),
     })?;
     let ends = (ended.as_slice(), SignInEnd::KeyRemoved);
-    audit_ends(context, conversation, user, ends)?;
+    audit_ends(context, &conversation.asker(), user, ends)?;
     let text = format!("removed {fingerprint}: {}\n", counted(ended.len()));
     let is_over = ended.contains(&present.sign_in);
     Ok(Ok((PeopleAnswer::Text(text), is_over)))

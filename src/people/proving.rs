@@ -15,7 +15,7 @@ use crate::cert::proof::VerifiedRequest;
 use crate::ipc::{PeopleAnswer, SeenSessions, SessionDigest, SessionOwner, SignedProof};
 use crate::metrics::SignInMethod;
 use crate::model::UserName;
-use crate::state::User;
+use crate::state::{SignIn, User};
 
 /// Whether a signature by a key would be of use. `conversation` is `None` for a client that has asked
 /// for nothing yet.
@@ -148,11 +148,13 @@ fn certified(
         }
         _ => Vec::new(),
     };
-    let sign_in = live.into_iter().find(|one| one.id == id);
+    // A sign-in in a browser has no certificates.
+    let is_it = |one: &SignIn| one.id == id && one.fingerprint.is_some();
+    let sign_in = live.into_iter().find(is_it);
     let (Some(user), Some(sign_in)) = (&user, sign_in) else {
         // Answers that were right stay so: another key may do.
         let refused = Refused::certificate_over();
-        audit_failure(context, conversation, user.as_ref(), &refused);
+        audit_failure(context, &conversation.asker(), user.as_ref(), &refused);
         return Ok(refused.into());
     };
     let key = PublicKey::from(certificate.public_key().clone());

@@ -15,6 +15,8 @@ pub(super) struct Refused {
     pub(super) message: String,
     pub(super) hint: Option<String>,
     pub(super) is_final: bool,
+    /// For how many seconds nothing is looked at.
+    pub(super) wait: Option<u64>,
 }
 
 impl Refused {
@@ -24,6 +26,7 @@ impl Refused {
             message: message.to_string(),
             hint: None,
             is_final: false,
+            wait: None,
         }
     }
 
@@ -106,8 +109,9 @@ impl Refused {
 
     /// `until` is in seconds since the epoch.
     pub(super) fn throttled(until: u64, now: u64) -> Self {
-        let wait = std::time::Duration::from_secs(until.saturating_sub(now));
-        Self::new(
+        let seconds = until.saturating_sub(now);
+        let wait = std::time::Duration::from_secs(seconds);
+        let mut refused = Self::new(
             "sign-in-throttled",
             format!(
                 "too many wrong answers: try again in {}",
@@ -115,7 +119,9 @@ impl Refused {
             ),
         )
         .hint(format!("try again after {}", time(until)))
-        .and_end()
+        .and_end();
+        refused.wait = Some(seconds);
+        refused
     }
 
     pub(super) fn invitation() -> Self {

@@ -7,15 +7,19 @@ use super::changing;
 use super::completion::proceed;
 use super::context::{Context, PeopleParts, Unavailable};
 use super::conversation::{Conversation, Stage};
+use super::hosts::HostList;
 use super::minting;
 use super::own;
 use super::password::{HashFailed, Passwords};
 use super::proving::{prove, query};
 use super::refusal::Refused;
 use super::settings::PeopleSettings;
-use super::{browser, signing_in, signing_in_by_browser, signing_up};
+use super::{
+    browser, browser_passwords, browser_sessions, signing_in, signing_in_by_browser, signing_up,
+};
 use crate::ipc::{
-    BrowserAnswer, BrowserRequest, ConnectionTable, PeopleAnswer, PeopleQuestion, PeopleRequest,
+    BrowserAnswer, BrowserPasswordRequest, BrowserRequest, BrowserSessionAnswer,
+    BrowserSessionRequest, ConnectionTable, PeopleAnswer, PeopleQuestion, PeopleRequest,
     SecretText, SeenSessions, SignInEnd,
 };
 use crate::metrics::SignInRefusal;
@@ -29,6 +33,7 @@ pub struct PeopleService {
     context: Context,
     seen: SeenSessions,
     table: ConnectionTable<Conversation>,
+    hosts: HostList,
     /// When what is over was last removed, by the monotonic clock.
     swept: Mutex<Duration>,
 }
@@ -58,6 +63,7 @@ impl PeopleService {
             context: Context::new(parts, passwords),
             seen: SeenSessions::default(),
             table: ConnectionTable::default(),
+            hosts: HostList::default(),
             swept: Mutex::new(monotonic()),
         }
     }
@@ -97,6 +103,35 @@ impl PeopleService {
                 Refused::unavailable().into()
             }
         }
+    }
+
+    /// Answers a browser with a token. It waits for the state, so it has a thread of its own.
+    #[must_use]
+    pub fn answer_session(&self, request: &BrowserSessionRequest) -> BrowserSessionAnswer {
+        self.in_browser(browser_sessions::answer(
+            &self.context,
+            &self.hosts,
+            request,
+        ))
+    }
+
+    /// Answers a browser that brings a password. It waits for a processor, so it has a thread of its own,
+    /// which nothing else waits for.
+    #[must_use]
+    pub fn answer_password(&self, request: &BrowserPasswordRequest) -> BrowserSessionAnswer {
+        self.in_browser(browser_passwords::answer(&self.context, request))
+    }
+
+    fn in_browser(
+        &self,
+        decided: Result<BrowserSessionAnswer, Unavailable>,
+    ) -> BrowserSessionAnswer {
+        decided.unwrap_or_else(|unavailable| {
+            tracing::error!("cannot decide about a browser: {unavailable}");
+            let refusals = &self.context.meters.refusals;
+            refusals.add(SignInRefusal::Unavailable, 1);
+            Refused::unavailable().into()
+        })
     }
 
     /// Takes other settings from now on.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::access::Policy;
 use crate::model::ClusterName;
+use crate::nodes::Node;
 
 /// What people need besides their key and their password. The order is that of protection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +47,8 @@ pub struct PeopleSettings {
     pub sign_in_ttl: Duration,
     /// The networks that hosts see the proxy's connections from; none if they are not known.
     pub source_addresses: Vec<String>,
+    /// The hosts that the configuration lists.
+    pub nodes: Vec<Node>,
     /// Who may log in where.
     pub policy: Arc<Policy>,
 }

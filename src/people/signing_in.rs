@@ -86,7 +86,7 @@ fn ask_invitation(
     context: &Context,
     conversation: &mut Conversation,
 ) -> Result<PeopleAnswer, Unavailable> {
-    if let Err(refused) = may_ask(context, conversation, "")? {
+    if let Err(refused) = may_ask(context, &conversation.asker(), "")? {
         conversation.stage = Stage::Idle;
         return Ok(refused.into());
     }
@@ -106,7 +106,7 @@ fn ask_credentials(
         let refused = Refused::security_key_needed();
         return Ok(refuse(context, conversation, None, refused));
     }
-    if let Err(refused) = may_ask(context, conversation, account)? {
+    if let Err(refused) = may_ask(context, &conversation.asker(), account)? {
         conversation.stage = Stage::Idle;
         return Ok(refused.into());
     }
@@ -135,12 +135,15 @@ pub(super) fn name(
     }
     let account = match typed {
         "" => conversation.user.clone(),
-        name => name
-            .get(..name.floor_char_boundary(MAX_NAME))
-            .unwrap_or_default()
-            .to_owned(),
+        name => shortened(name).to_owned(),
     };
     ask_credentials(context, conversation, &account)
+}
+
+/// As much of a name that was typed as is looked at.
+pub(super) fn shortened(name: &str) -> &str {
+    let end = name.floor_char_boundary(MAX_NAME);
+    name.get(..end).unwrap_or_default()
 }
 
 /// The password, and perhaps a code, were answered.
@@ -167,7 +170,7 @@ pub(super) fn credentials(
         code,
         takes_otp: needed == Needed::Code,
     };
-    match verify(context, conversation, &given)? {
+    match verify(context, &conversation.asker(), &given)? {
         Ok(right) => answered(context, conversation, right, needed),
         Err(refused) => Ok(refused.into()),
     }

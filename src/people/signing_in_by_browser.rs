@@ -45,7 +45,7 @@ pub(super) fn begin(
     let none = conversation.connection.to_string();
     let wait = Throttle::look(state, &attempt(conversation, &none), now)?;
     if let Some(wait) = wait {
-        return Ok(throttled(context, conversation, None, wait).into());
+        return Ok(throttled(context, &conversation.asker(), None, wait).into());
     }
     let texts = match browser.provider.begin() {
         Ok(texts) => texts,
@@ -97,7 +97,7 @@ pub(super) fn code(
     if hash.is_some() {
         let attempt = attempt(conversation, &account);
         if let Some(wait) = context.throttle.begin(state, &attempt, now)? {
-            return Ok(throttled(context, conversation, None, wait).into());
+            return Ok(throttled(context, &conversation.asker(), None, wait).into());
         }
     }
     let vouched = match &hash {
@@ -147,7 +147,12 @@ fn wrong(
         }
         Some(AuthorizationProgress::Answered) => "This is not the code that the browser shows.",
     };
-    audit_failure(context, conversation, None, &Refused::wrong_browser_code());
+    audit_failure(
+        context,
+        &conversation.asker(),
+        None,
+        &Refused::wrong_browser_code(),
+    );
     conversation.stage = Stage::Browser {
         authorization,
         tries: tries + 1,

@@ -43,7 +43,7 @@ pub(super) fn invitation(
     if !typed.expose().is_empty()
         && let Some(wait) = context.throttle.begin(state, &attempt, now)?
     {
-        return Ok(throttled(context, conversation, None, wait).into());
+        return Ok(throttled(context, &conversation.asker(), None, wait).into());
     }
     let hash = invitation_hash(typed.expose());
     let found = match &hash {
@@ -153,7 +153,7 @@ pub(super) fn first_code(
     let settings = context.settings();
     let is_skipped =
         code.expose().trim().is_empty() && settings.second_factor == RequiredFactor::Any;
-    let given = conversation.given(context.now());
+    let given = conversation.asker().given(context.now());
     let step = match set_up.secret.check(code.expose(), given) {
         CodeVerdict::Right { step } => Some(step),
         CodeVerdict::ClockOff { .. } | CodeVerdict::Wrong if is_skipped => None,

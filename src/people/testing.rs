@@ -53,6 +53,7 @@ pub(crate) fn parts(state: &State) -> PeopleParts {
             has_local: true,
             second_factor: RequiredFactor::Off,
             sign_in_ttl: Duration::from_secs(60),
+            nodes: Vec::new(),
             source_addresses: Vec::new(),
             policy: Arc::new(policy),
         },

@@ -14,6 +14,8 @@ use crate::ipc::SignInEnd;
 pub enum SignInsOf {
     /// This one.
     Id(Uuid),
+    /// This one, if it is this user's.
+    OfUser(Uuid, Uuid),
     /// All of a user.
     User(Uuid),
     /// All of a user, without this one.
@@ -33,6 +35,7 @@ pub(super) fn end_sign_ins(
 ) -> Result<Vec<Uuid>, StateError> {
     let (condition, row): (_, &[SqlValue]) = match which {
         SignInsOf::Id(id) => ("id = $1", values![*id]),
+        SignInsOf::OfUser(user, id) => ("user_id = $1 AND id = $2", values![*user, *id]),
         SignInsOf::User(user) => ("user_id = $1", values![*user]),
         SignInsOf::UserExcept(user, id) => ("user_id = $1 AND id <> $2", values![*user, *id]),
         SignInsOf::UserWithKey(user, fingerprint) => (

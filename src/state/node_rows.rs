@@ -50,9 +50,13 @@ impl JoinedNode {
     /// came when the clock was ahead, and says nothing.
     #[must_use]
     pub fn is_online(&self, now: u64) -> bool {
-        let last = self.heartbeat.as_ref().map(|heartbeat| heartbeat.at);
-        last.is_some_and(|last| now.abs_diff(last) < NODE_OFFLINE_AFTER)
+        is_recent(self.heartbeat.as_ref().map(|heartbeat| heartbeat.at), now)
     }
+}
+
+/// Whether a last heartbeat makes a node online.
+pub(super) fn is_recent(last: Option<u64>, now: u64) -> bool {
+    last.is_some_and(|last| now.abs_diff(last) < NODE_OFFLINE_AFTER)
 }
 
 /// A host certificate of a node.

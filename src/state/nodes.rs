@@ -1,13 +1,15 @@
 //! Nodes: hosts that have joined, what they last reported, and whether they are locked.
 
-use super::db::{Database, SqlValue, Transaction, as_json, values};
+use uuid::Uuid;
+
+use super::db::{Database, Row, SqlValue, Transaction, as_json, values};
 use super::error::StateError;
 use super::node_rows::{
-    Heartbeat, JoinedNode, NODE_COLUMNS, NODE_OFFLINE_AFTER, NodeCertificate, NodeLock,
-    label_texts, next_change, node_values, read_node,
+    Heartbeat, JoinedNode, NODE_COLUMNS, NODE_OFFLINE_AFTER, NodeCertificate, NodeLock, is_recent,
+    label_texts, labels_of, next_change, node_values, read_node,
 };
 use super::tokens::{can_be_spent, spend_token};
-use crate::model::{Label, NodeId};
+use crate::model::{Label, NodeId, TunnelRule};
 use crate::sys::clock::Clock;
 
 /// The nodes. Each change that others have to know gets a number in the transaction that makes it.
@@ -41,7 +43,41 @@ pub struct NodeCounts {
     pub locked: u64,
 }
 
+/// What a list of hosts has of a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeSummary {
+    /// The identity.
+    pub id: NodeId,
+    /// The name.
+    pub name: String,
+    /// All names, the one above first.
+    pub names: Vec<String>,
+    /// The labels in force, sorted.
+    pub labels: Vec<Label>,
+    /// Whether it may, or has to, keep a tunnel.
+    pub tunnel: TunnelRule,
+    /// The IP address by which it is dialled.
+    pub address: String,
+    /// The port of its sshd.
+    pub port: u16,
+    /// Whether it is locked.
+    pub is_locked: bool,
+    /// Whether it has sent a heartbeat lately.
+    pub is_online: bool,
+}
+
 impl Nodes<'_> {
+    /// All nodes at `now`, in seconds since the epoch, without what they have reported: by their names.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn summaries(&self, now: u64) -> Result<Vec<NodeSummary>, StateError> {
+        let sql = "SELECT id, name, names, labels, tunnel, address, port, locked, heartbeat
+                   FROM nodes ORDER BY name";
+        let rows = self.database.query(sql, &[])?;
+        rows.iter().map(|row| read_summary(row, now)).collect()
+    }
+
     /// A host joins: takes one use of the token, and writes the node down with the token's id. A node that
     /// returns keeps its certificate and its heartbeat if it brings none.
     ///
@@ -273,6 +309,20 @@ impl Nodes<'_> {
         let row = self.database.first(&sql, values)?;
         row.as_ref().map(read_node).transpose()
     }
+}
+
+fn read_summary(row: &Row, now: u64) -> Result<NodeSummary, StateError> {
+    Ok(NodeSummary {
+        id: NodeId::from(row.parsed::<Uuid>(0)?),
+        name: row.text(1)?.to_owned(),
+        names: row.json(2)?,
+        labels: labels_of(row, 3)?,
+        tunnel: row.parsed(4)?,
+        address: row.text(5)?.to_owned(),
+        port: u16::try_from(row.number(6)?).map_err(|_no_port| row.wrong(6))?,
+        is_locked: row.optional_number(7)?.is_some(),
+        is_online: is_recent(row.optional_number(8)?, now),
+    })
 }
 
 const NAMED: &str = "id = (SELECT node FROM node_names WHERE node_names.name = $1)";

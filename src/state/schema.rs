@@ -10,6 +10,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002.sql"),
     include_str!("migrations/0003.sql"),
     include_str!("migrations/0004.sql"),
+    include_str!("migrations/0005.sql"),
 ];
 
 /// The row of `meta` with the version.
@@ -82,6 +83,7 @@ pub(super) const TABLES: &[(&str, &[&str])] = &[
             "id",
             "user_id",
             "fingerprint",
+            "token",
             "client",
             "started",
             "expires",

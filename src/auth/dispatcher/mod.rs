@@ -13,16 +13,16 @@ use std::time::Duration;
 use super::changes::ChangesService;
 use super::nodes::NodesProvider;
 use super::peers::{PeersDecision, PeersService};
-use super::people::PeopleProvider;
+use super::people::{PeopleProvider, no_sign_in};
 use super::public_data::PublicDataService;
 use super::signing::{Signed, SigningService};
 use super::telemetry::TelemetryService;
 use super::thread_pool::ThreadPool;
 use crate::audit::{RefusedCall, RefusedCalls};
 use crate::ipc::{
-    BrowserRequest, CallRefusal, CallerProcess, ChangesRequest, ForwardedCall, IncomingCall,
-    NodesRequest, PeersRequest, PeopleRequest, PublicDataRequest, Service, ServiceRequest,
-    SigningRequest, Slot, Slots, TelemetryRequest,
+    BrowserPasswordRequest, BrowserRequest, BrowserSessionRequest, CallRefusal, CallerProcess,
+    ChangesRequest, ForwardedCall, IncomingCall, NodesRequest, PeersRequest, PeopleRequest,
+    PublicDataRequest, Service, ServiceRequest, SigningRequest, Slot, Slots, TelemetryRequest,
 };
 
 /// Most processes that call. After upgrades, several workers do.
@@ -69,13 +69,15 @@ impl Dispatcher {
     /// When the operating system refuses one.
     pub(super) fn start(providers: Providers) -> io::Result<Self> {
         let pool = |service: Service| {
-            let pool = ThreadPool::start(service.name(), service.at_once())?;
+            let pool = ThreadPool::start(service.name(), threads(service))?;
             Ok((service, pool))
         };
         let pools = [
             Service::Signing,
             Service::People,
             Service::Browser,
+            Service::BrowserSessions,
+            Service::BrowserPasswords,
             Service::Nodes,
             Service::Peers,
             Service::Changes,
@@ -137,6 +139,27 @@ impl Dispatcher {
         for (_, pool) in self.pools {
             pool.finish(limit);
         }
+    }
+}
+
+/// How many threads work on the calls of a service. Passwords of browsers are hashed by half of the
+/// processors at most, so that those of ssh have the other half, whatever the web process asks.
+fn threads(service: Service) -> usize {
+    match service {
+        Service::BrowserPasswords => {
+            let processors = std::thread::available_parallelism().map_or(1, usize::from);
+            (processors / 2).clamp(1, service.at_once())
+        }
+        Service::Files
+        | Service::Signing
+        | Service::People
+        | Service::Nodes
+        | Service::Peers
+        | Service::Browser
+        | Service::BrowserSessions
+        | Service::Changes
+        | Service::PublicData
+        | Service::Telemetry => service.at_once(),
     }
 }
 
@@ -253,6 +276,18 @@ impl Providers {
                         incoming.refuse(CallRefusal::Forbidden);
                     }
                 }
+            }
+            ServiceRequest::BrowserSessions(request) => {
+                let people = self.people.as_ref();
+                let answer = people.map(|people| people.answer_session(&request));
+                let answer = answer.unwrap_or_else(no_sign_in);
+                incoming.answer::<BrowserSessionRequest>(&answer, &[]);
+            }
+            ServiceRequest::BrowserPasswords(request) => {
+                let people = self.people.as_ref();
+                let answer = people.map(|people| people.answer_password(&request));
+                let answer = answer.unwrap_or_else(no_sign_in);
+                incoming.answer::<BrowserPasswordRequest>(&answer, &[]);
             }
             ServiceRequest::Nodes(request) => {
                 let answer = self.nodes.answer(from, &request);

@@ -70,7 +70,8 @@ struct KeyObject<'a> {
 #[derive(Serialize)]
 struct SignInObject<'a> {
     id: String,
-    fingerprint: &'a str,
+    kind: &'static str,
+    fingerprint: Option<&'a str>,
     client: &'a str,
     started: String,
     until: String,
@@ -104,7 +105,8 @@ impl<'a> SignInObject<'a> {
     fn new(sign_in: &'a SignIn) -> Self {
         Self {
             id: sign_in.id.to_string(),
-            fingerprint: &sign_in.fingerprint,
+            kind: sign_in.kind(),
+            fingerprint: sign_in.fingerprint.as_deref(),
             client: &sign_in.client,
             started: ui::time(sign_in.started),
             until: ui::time(sign_in.until),
@@ -174,11 +176,14 @@ fn told(report: &PersonDetails) -> String {
         line(
             "sign-in",
             &format!(
-                "until {}, from {}, since {}, with {}",
+                "until {}, from {}, since {}, {}",
                 ui::time(sign_in.until),
                 sign_in.client,
                 ui::time(sign_in.started),
-                sign_in.fingerprint
+                match &sign_in.fingerprint {
+                    Some(fingerprint) => format!("with {fingerprint}"),
+                    None => "in a browser".to_owned(),
+                }
             ),
         );
     }

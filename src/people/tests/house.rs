@@ -20,6 +20,7 @@ use crate::ipc::{
 };
 use crate::metrics::AuthMeters;
 use crate::model::ConnectionId;
+use crate::nodes::Node;
 use crate::people::context::PeopleParts;
 use crate::people::password::Passwords;
 use crate::people::testing::Issued;
@@ -77,6 +78,16 @@ impl House {
     /// The same state with another setting.
     pub(super) fn with_factor(&self, factor: RequiredFactor) -> Self {
         self.changed(factor, self.now)
+    }
+
+    /// The same, where the configuration lists these hosts.
+    pub(super) fn with_nodes(&self, nodes: Vec<Node>) -> Self {
+        let new = self.changed(self.factor, self.now);
+        new.service.replace_settings(PeopleSettings {
+            nodes,
+            ..settings(self.factor, self.has_local)
+        });
+        new
     }
 
     fn changed(&self, factor: RequiredFactor, now: u64) -> Self {
@@ -199,6 +210,7 @@ fn settings(factor: RequiredFactor, has_local: bool) -> PeopleSettings {
         has_local,
         second_factor: factor,
         sign_in_ttl: Duration::from_secs(12 * 3_600),
+        nodes: Vec::new(),
         source_addresses: vec!["192.0.2.1/32".to_owned()],
         policy: Arc::new(policy),
     }

@@ -9,9 +9,9 @@ use super::{key, node, token, user};
 use crate::ipc::SignInEnd;
 use crate::state::testing::{NOW, on_both, on_both_places};
 use crate::state::{
-    AttemptsOf, FailedAttempt, Heartbeat, Invitation, JoinedNode, Joining, NewSignIn, NewUser,
-    NodeCertificate, NodeLock, RevocationRow, SecondFactor, SignInsOf, State, StateError,
-    TotpSecret,
+    AttemptsOf, FailedAttempt, Heartbeat, Invitation, JoinedNode, Joining, NewBrowserSession,
+    NewSignIn, NewUser, NodeCertificate, NodeLock, RevocationRow, SecondFactor, SignInsOf, State,
+    StateError, TotpSecret,
 };
 use crate::sys::clock::Clock;
 
@@ -179,7 +179,8 @@ fn all_who_sign_in_at_once_are_signed_in_and_each_end_has_its_number() {
             state.sign_ins().begin(&new).unwrap().unwrap()
         });
         for one in &begun {
-            let live = states[1].sign_ins().live(one.user, &one.fingerprint, NOW);
+            let fingerprint = one.fingerprint.as_deref().unwrap();
+            let live = states[1].sign_ins().live(one.user, fingerprint, NOW);
             assert_eq!(live.unwrap().as_ref(), Some(one));
         }
         let failures = states[0]
@@ -230,6 +231,14 @@ fn a_user_who_is_locked_while_signing_in_is_not_signed_in() {
                 until: NOW + 1,
             };
             state.sign_ins().begin(&new).unwrap();
+            let in_browser = NewBrowserSession {
+                user: alice.id,
+                token: format!("t{number}"),
+                client: "192.0.2.1".to_owned(),
+                started: NOW,
+                until: NOW + 1,
+            };
+            state.sign_ins().begin_in_browser(&in_browser).unwrap();
         });
         assert!(state.sign_ins().of_user(alice.id, NOW).unwrap().is_empty());
     });

@@ -1,6 +1,7 @@
 //! The state, on both databases.
 
 mod authorizations;
+mod browser_sessions;
 mod contention;
 mod copies;
 mod encrypted;

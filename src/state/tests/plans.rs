@@ -11,8 +11,8 @@ use crate::state::db::values;
 use crate::state::testing::statements::{self, NotedStatement};
 use crate::state::testing::{NOW, on_both};
 use crate::state::{
-    AttemptsOf, FailedAttempt, Heartbeat, JoinedNode, LedgerFilter, NewSignIn, NodeCertificate,
-    NodeLock, ProxyRow, SignInsOf, State,
+    AttemptsOf, FailedAttempt, Heartbeat, JoinedNode, LedgerFilter, NewBrowserSession, NewSignIn,
+    NodeCertificate, NodeLock, ProxyRow, SignInsOf, State,
 };
 
 const FINGERPRINT: &str = "SHA256:alice";
@@ -62,11 +62,22 @@ fn life(state: &State) {
     };
     let begun = sign_ins.begin(&new).unwrap().unwrap();
     sign_ins.live(alice.id, fingerprint, NOW).unwrap().unwrap();
+    let in_browser = NewBrowserSession {
+        user: alice.id,
+        token: "t".to_owned(),
+        client: source.to_owned(),
+        started: NOW,
+        until: NOW + 60,
+    };
+    sign_ins.begin_in_browser(&in_browser).unwrap().unwrap();
+    let (_, in_browser) = sign_ins.of_token("t", NOW).unwrap().unwrap();
     sign_ins.of_user(alice.id, NOW).unwrap();
     sign_ins.was_from(alice.id, source, NOW - 60).unwrap();
     sign_ins.since(0, 100).unwrap();
     let end = SignInEnd::Logout;
     sign_ins.end(&SignInsOf::Id(begun.id), end, NOW).unwrap();
+    let of_user = SignInsOf::OfUser(alice.id, in_browser.id);
+    sign_ins.end(&of_user, end, NOW).unwrap();
     sign_ins.end(&SignInsOf::User(alice.id), end, NOW).unwrap();
     sign_ins.end(&SignInsOf::Before(NOW), end, NOW).unwrap();
     sign_ins.forget_before(NOW - 60).unwrap();

@@ -99,6 +99,10 @@ fn assert_whole(state: &State, version: u64) {
     if version >= 4 {
         assert_has_nodes(state);
     }
+    if version >= 5 {
+        let (user, browser) = state.sign_ins().of_token("kk", NOW).unwrap().unwrap();
+        assert_eq!((user, browser.fingerprint), (alice, None));
+    }
     // The rest of the state can be changed.
     user(state, "carol");
 }
