@@ -35,6 +35,8 @@ main() {
     if [[ -z $rproxy ]]; then
         need_cargo
         say "Build rproxy: several minutes the first time, seconds from then on"
+        # Without Node.js it has no pages in the browser, and says so.
+        run web/build.sh || true
         run cargo build --locked
         rproxy="${CARGO_TARGET_DIR:-$PWD/target}/debug/rproxy"
     fi

@@ -465,3 +465,40 @@ fn the_stated_version_of_rust_is_enough() {
         println!("this is {said}; the stated version is not the one that is tested here");
     }
 }
+
+// --- the interface in the browser -----------------------------------------------------------------
+
+fn json_of(path: &str) -> Value {
+    serde_json::from_str(&text(path)).expect(path)
+}
+
+/// Exact versions, each with its checksum, from no particular registry; and what is shipped (all else is
+/// for the build) is under a licence that a crate could have.
+#[test]
+fn the_interface_is_built_from_what_is_locked() {
+    let asked = json_of("web/package.json");
+    for kind in ["dependencies", "devDependencies"] {
+        for (name, version) in asked[kind].as_object().unwrap() {
+            let version = version.as_str().unwrap();
+            let is_exact = version.chars().all(|c| c.is_ascii_digit() || c == '.');
+            assert!(is_exact, "{name} {version}");
+        }
+    }
+    let lock = json_of("web/package-lock.json");
+    let list = denies("allow");
+    let allowed = quoted(&list);
+    let mut shipped = Vec::new();
+    for (path, package) in lock["packages"].as_object().unwrap() {
+        let Some((_, name)) = path.rsplit_once("node_modules/") else {
+            continue;
+        };
+        assert!(package["integrity"].is_string(), "{path} has no checksum");
+        assert!(package["resolved"].is_null(), "{path} has an address");
+        if package["dev"] != true {
+            let licence = package["license"].as_str().expect(path);
+            assert!(permits(licence, &allowed), "{name}: {licence}");
+            shipped.push(name);
+        }
+    }
+    assert_eq!(shipped, ["preact"]);
+}

@@ -25,10 +25,11 @@ main() {
     others
     command -v cargo >/dev/null || fail "cargo is missing: install a Rust toolchain, see https://rustup.rs"
     player
+    interface
 
     step cargo fmt --check
     if command -v shellcheck >/dev/null; then
-        step shellcheck benches/*.sh contrib/*.sh src/cli/nodes/join.sh tests/*.sh tests/docker/*.sh .ci/run
+        step shellcheck benches/*.sh contrib/*.sh src/cli/nodes/join.sh tests/*.sh tests/docker/*.sh web/*.sh .ci/run
     else
         echo "shellcheck: it is not installed" >>"$RPROXY_TEST_SKIPPED"
     fi
@@ -103,6 +104,7 @@ interop_programs=(
     "dbclient dropbear-bin dropbear"
     "borg borgbackup borgbackup"
     "busybox busybox busybox"
+    "chromium chromium chromium"
     "dash dash dash"
     "debootstrap debootstrap debootstrap"
     "fish fish fish"
@@ -217,6 +219,22 @@ player() {
     CARGO_PROFILE_DEV_DEBUG=0 step cargo install --quiet --debug --locked --version "$asciinema_version" \
         --root target/tools --target-dir target/tools/build asciinema
     rm -rf target/tools/build
+}
+
+# The interface in the browser, before cargo looks whether it is there, and the tests of its rules.
+interface() {
+    local code=0
+    step web/build.sh || code=$?
+    case $code in
+    0) step npm --prefix web test ;;
+    3)
+        if [[ ${RPROXY_TEST_INTEROP-} == all ]]; then
+            fail "the interface in the browser was not built"
+        fi
+        echo "the interface in the browser: there is no Node.js that builds it" >>"$RPROXY_TEST_SKIPPED"
+        ;;
+    *) fail "the interface in the browser cannot be built" ;;
+    esac
 }
 
 # --- other releases of OpenSSH ----------------------------------------------------------------------

@@ -8,11 +8,17 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build,id=player \
     CARGO_TARGET_DIR=/build cargo install --locked --version 3.2.0 --root /player asciinema
 
+# The interface in the browser.
+FROM node:20.19-bookworm-slim AS interface
+COPY web /web
+RUN --mount=type=cache,target=/root/.npm /web/build.sh
+
 FROM rust:1.95.0-slim-bookworm AS build
 WORKDIR /source
-COPY Cargo.toml Cargo.lock ./
+COPY build.rs Cargo.toml Cargo.lock ./
 COPY benches benches
 COPY src src
+COPY --from=interface /web/dist web/dist
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/source/target,id=rproxy \
     cargo build --release --locked --bin rproxy \

@@ -201,7 +201,14 @@ fn a_change_beside_the_sources_builds_nothing_and_health_is_silent() {
         .collect();
     assert!(!copied.contains(&"."), "everything is copied");
     // What cargo needs is there: targets that the manifest names, and what the sources include.
-    for needed in ["Cargo.toml", "Cargo.lock", "src", "benches"] {
+    for needed in [
+        "Cargo.toml",
+        "Cargo.lock",
+        "build.rs",
+        "src",
+        "benches",
+        "web",
+    ] {
         assert!(copied.contains(&needed), "{needed} is not copied");
     }
     let ignored = read(&root().join(".dockerignore"));
