@@ -21,13 +21,18 @@ fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed={BUILT}");
     println!("cargo::rerun-if-changed=build.rs");
     let root = PathBuf::from(variable("CARGO_MANIFEST_DIR")?).join(BUILT);
+    let out = PathBuf::from(variable("OUT_DIR")?);
     let mut files = BTreeMap::new();
-    // Half of a build is none: index.html is written last.
     if root.join("index.html").is_file() {
         list(&root, "", &mut files)?;
     }
-    let table = PathBuf::from(variable("OUT_DIR")?).join("interface.rs");
-    fs::write(table, written(&files))
+    // Copies: the interface may be built anew while the compiler runs.
+    for (at, file) in files.values_mut().enumerate() {
+        let copy = out.join(format!("interface-{at}"));
+        fs::copy(&*file, &copy)?;
+        *file = copy;
+    }
+    fs::write(out.join("interface.rs"), written(&files))
 }
 
 fn variable(name: &str) -> io::Result<String> {

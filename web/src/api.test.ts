@@ -51,17 +51,30 @@ test("nobody is signed in: no error", async () => {
 });
 
 test("an ended sign-in is announced, a wrong password is not", async () => {
-  const { api: made } = api(401, "");
   let announced = 0;
-  made.onSignedOut = () => {
-    announced += 1;
+  const counted = (status: number): Api => {
+    const { api: made } = api(status, "");
+    made.onSignedOut = () => {
+      announced += 1;
+    };
+    return made;
   };
-  await failed(made.hosts());
-  await failed(made.account());
-  expect(announced).toBe(2);
-  await failed(made.signIn("alice", "wrong", ""));
-  await failed(made.changePassword("wrong", "", "new"));
-  expect(announced).toBe(2);
+  const ended = counted(401);
+  await failed(ended.hosts());
+  await failed(ended.account());
+  await failed(ended.changePassword("right", "", "new"));
+  await failed(ended.signOutEverywhere());
+  expect(announced).toBe(4);
+  await failed(ended.signIn("alice", "wrong", ""));
+  await failed(counted(403).changePassword("wrong", "", "new"));
+  await failed(counted(503).hosts());
+  expect(announced).toBe(4);
+});
+
+test("who signs out twice is signed out", async () => {
+  const { api: made } = api(401, "");
+  await made.signOut();
+  await failed(api(503, "").api.signOut());
 });
 
 test("errors have the words of the API", async () => {

@@ -107,12 +107,19 @@ export class Api {
     return this.#ask("POST", "session", { name, password, code });
   }
 
-  signOut(): Promise<void> {
-    return this.#ask("DELETE", "session");
+  /** Who is not signed in any more has what they wanted. */
+  async signOut(): Promise<void> {
+    try {
+      await this.#ask<void>("DELETE", "session");
+    } catch (error) {
+      if (!(error instanceof ApiError && error.isSignedOut)) {
+        throw error;
+      }
+    }
   }
 
   signOutEverywhere(): Promise<void> {
-    return this.#ask("DELETE", "sessions");
+    return this.#asSignedIn("DELETE", "sessions");
   }
 
   async hosts(): Promise<Host[]> {
@@ -124,9 +131,9 @@ export class Api {
     return this.#asSignedIn("GET", "account");
   }
 
-  /** A wrong password or code is answered with 401 or 403, which does not mean that the sign-in has ended. */
+  /** A wrong password or code is answered with 403. */
   changePassword(password: string, code: string, newPassword: string): Promise<void> {
-    return this.#ask("POST", "account/password", { password, code, new_password: newPassword });
+    return this.#asSignedIn("POST", "account/password", { password, code, new_password: newPassword });
   }
 
   removeKey(fingerprint: string): Promise<void> {
@@ -137,9 +144,9 @@ export class Api {
     return this.#asSignedIn("DELETE", `account/sign-ins/${encodeURIComponent(id)}`);
   }
 
-  async #asSignedIn<T>(method: string, path: string): Promise<T> {
+  async #asSignedIn<T>(method: string, path: string, body?: unknown): Promise<T> {
     try {
-      return await this.#ask<T>(method, path);
+      return await this.#ask<T>(method, path, body);
     } catch (error) {
       if (error instanceof ApiError && error.isSignedOut) {
         this.onSignedOut();
