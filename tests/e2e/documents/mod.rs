@@ -21,6 +21,10 @@ const CANNOT_RUN: &[(&str, &str)] = &[
         "builds what the tests were built from; `tests/docker/proxy.Dockerfile` does it too",
     ),
     (
+        "web/build.sh",
+        "builds what the tests were built with; `tests/run.sh` runs it",
+    ),
+    (
         "systemctl enable --now rproxy",
         "changes this machine; `tests/docs.rs` has systemd check the unit, `supervised` runs as under it",
     ),
