@@ -49,6 +49,15 @@ fn every_kind_of_host_is_as_it_was() {
     });
 }
 
+/// A crontab that holds nothing but our lines is ours.
+#[test]
+fn a_crontab_that_was_not_there_is_gone() {
+    one_shell(|shell| {
+        let host = ScratchHost::managed(shell, Manager::OpenRc);
+        there_and_back(&host, &[]);
+    });
+}
+
 #[test]
 fn every_sshd_config_is_as_it_was() {
     one_shell(|shell| {

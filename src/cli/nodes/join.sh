@@ -1502,17 +1502,20 @@ before_first() {
     done >>"$work/made"
     : "$source"
     number=$(grep -c '^was ' "$work/new.installed")
+    # What was noted in an earlier run is ours.
+    awk -v installed="$work/new.installed" '
+        BEGIN { while ((getline line < installed) > 0) known[line] = 1 }
+        $0 in known || $1 == "made" && ("block" substr($0, 5)) in known { next }
+        { print }
+    ' "$work/made" >"$work/to.note"
     while read -r how path; do
-        # What was noted in an earlier run is ours.
-        grep -Fqx -- "$how $path" "$work/new.installed" && continue
-        [ "$how" != made ] || ! grep -Fqx -- "block $path" "$work/new.installed" || continue
         printf '%s %s\n' "$how" "$path" >>"$work/new.installed"
         if [ "$how" = file ] && [ -f "$path" ]; then
             number=$((number + 1))
             printf 'was %s %s\n' "$number" "$path" >>"$work/new.installed"
             printf '%s %s\n' "$number" "$path" >>"$work/save"
         fi
-    done <"$work/made"
+    done <"$work/to.note"
 }
 
 save_before() {
