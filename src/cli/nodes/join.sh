@@ -44,7 +44,7 @@ main() {
     export PATH LC_ALL
     unset SSH_AUTH_SOCK SSH_ASKPASS
     work='' agent_pid='' ssh_pid='' older='' lock='' echo_is_off='' token='' problem=''
-    stopped='' marked=''
+    stopped='' marked='' account=''
     trap clean_up EXIT
     heed_signals
 
@@ -137,7 +137,7 @@ find_host() {
     block_begin="# rproxy: begin. Run sh $home/node.sh --leave to remove these lines."
     block_end='# rproxy: end'
     host=$script_host port=$script_port cluster=$script_cluster
-    key='' also_user_ca='' also_revoked=''
+    key='' also_user_ca='' also_revoked='' release=''
     if [ -f "$home/proxy" ]; then
         key=$(setting key)
         also_user_ca=$(setting also-user-ca)
@@ -147,7 +147,12 @@ find_host() {
 
 # One value of what an earlier run has written.
 setting() {
-    sed -n "s/^$1 //p" "$home/proxy" | head -n 1
+    while read -r word value; do
+        if [ "$word" = "$1" ]; then
+            printf '%s\n' "$value"
+            return
+        fi
+    done <"$home/proxy"
 }
 
 # A directory for this run, in memory where the system has that: a full disk must not be in the way.
@@ -226,7 +231,8 @@ choose_key() {
 
 fingerprints() {
     # Releases differ in what stands around it.
-    ssh-keygen -l -f "$1" 2>/dev/null | tr ' ' '\n' | grep '^SHA256:'
+    ssh-keygen -l -f "$1" 2>/dev/null |
+        awk '{ for (i = 1; i <= NF; i++) if ($i ~ /^SHA256:/) { print $i; next } }'
 }
 
 # A line without control characters.
@@ -307,8 +313,11 @@ read_labels() {
 
 # What others could change would be run as root.
 is_private() {
-    [ -n "$(find "$1" -prune ! -perm -020 ! -perm -002 2>/dev/null)" ] || return 1
-    [ "$(id -u)" != 0 ] || [ -n "$(find "$1" -prune -user 0 2>/dev/null)" ]
+    [ -n "$account" ] || account=$(id -u)
+    owner=
+    [ "$account" != 0 ] || owner='-user 0'
+    # shellcheck disable=SC2086 # it is two words, or none
+    [ -n "$(find "$1" -prune ! -perm -020 ! -perm -002 $owner 2>/dev/null)" ]
 }
 
 # Runs a program for five seconds at most; what it prints, 4 KiB at most, goes to $work/label.
@@ -373,15 +382,17 @@ write_report() {
         label_problem=$problem
     fi
     if [ "$mode" = heartbeat ] && ! look_at_sshd; then
+        is_broken=yes
         note_problem "sshd refuses its configuration: $(sshd_error)"
     fi
+    [ -n "$release" ] || release=$("$sshd" -V </dev/null 2>&1 | plain |
+        sed -n 's/^\(OpenSSH_[^,]*\).*/\1/p' | head -n 1)
     {
-        printf '%s' "$names" | sed 's/^/name /'
+        [ -z "$names" ] || printf '%s' "$names" | sed 's/^/name /'
         cat "$work/report.labels"
         own_addresses | head -n 32 | sed 's/^/address /'
         printf 'port %s\n' "$(sshd_port)"
-        printf 'sshd %s\n' "$("$sshd" -V </dev/null 2>&1 | plain |
-            sed -n 's/^\(OpenSSH_[^,]*\).*/\1/p' | head -n 1)"
+        printf 'sshd %s\n' "$release"
         uptime_seconds
         printf 'clock %s\n' "$(date +%s)"
         printf 'tunnel %s\n' "$(keeps_tunnel)"
@@ -464,7 +475,7 @@ revocation_number() {
 known_hosts_lines() {
     pattern=$host
     [ "$port" = 22 ] || pattern="[$host]:$port"
-    awk -v pattern="$pattern" 'NF >= 2 { print "@cert-authority", pattern, $1, $2 }' | awk '!seen[$0]++'
+    awk -v pattern="$pattern" 'NF >= 2 && !seen[$1, $2]++ { print "@cert-authority", pattern, $1, $2 }'
 }
 
 # The host CAs that are trusted so far.
@@ -611,7 +622,8 @@ follow_links() {
     while read -r type blob key_type key_blob rest; do
         printf '%s %s\n' "$type" "$blob" >"$work/link"
         printf '%s %s\n' "$key_type" "$key_blob" >"$work/link.key"
-        if [ -z "$rest" ] && names_key host-ca-successor; then
+        # Most often there is no key that is new.
+        if [ -z "$rest" ] && ! grep -Fqx -- "$key_type $key_blob" "$work/cas" && names_key host-ca-successor; then
             cat "$work/link.key" >>"$work/cas"
             found=yes
         fi
@@ -656,15 +668,23 @@ read_answer() {
     strangers=''
     mkdir -p "$work/new"
     refused='the proxy sends no usable id or name'
-    answer id | grep -Eqx '[0-9a-f-]{36}' || return 1
-    answer name | grep -Eqx '[a-z0-9_][a-z0-9._-]{0,252}' || return 1
-    [ "$(answer id | wc -l)" -eq 1 ] && [ "$(answer name | wc -l)" -eq 1 ] || return 1
+    node_id=$(answer id)
+    node_name=$(answer name)
+    # A second one would be a second line.
+    case $node_id in
+        *[!0-9a-f-]*) return 1 ;;
+    esac
+    case $node_name in
+        '' | [!a-z0-9_]* | *[!a-z0-9._-]*) return 1 ;;
+    esac
+    [ ${#node_id} -eq 36 ] && [ ${#node_name} -le 253 ] || return 1
     refused=
     answer user-ca >"$work/user_cas"
     answer host-ca >"$work/host_cas"
     for file in "$work/user_cas" "$work/host_cas"; do
-        if [ ! -s "$file" ] || [ "$(wc -l <"$file")" -gt 8 ] ||
-            [ "$(fingerprints "$file" | wc -l)" -ne "$(wc -l <"$file")" ] ||
+        number=$(wc -l <"$file")
+        if [ ! -s "$file" ] || [ "$number" -gt 8 ] ||
+            [ "$(fingerprints "$file" | wc -l)" -ne "$number" ] ||
             grep -Evq '^(ssh|ecdsa|sk-ssh|sk-ecdsa)-[a-z0-9@.-]+ [A-Za-z0-9+/=]+$' "$file"; then
             refused='the proxy sends no usable keys of its CAs'
             return 1
@@ -803,7 +823,11 @@ put() {
 # Before a file is changed. Nothing is written through a link that has one of these names.
 begin() {
     printf 'begin %s\n' "$1" >>"$work/journal"
-    rm -f "$1.rproxy-new" "$1.rproxy-old"
+    for left in "$1.rproxy-new" "$1.rproxy-old"; do
+        if [ -e "$left" ] || [ -h "$left" ]; then
+            rm -f "$left" || return 1
+        fi
+    done
 }
 
 put_now() {
@@ -943,9 +967,18 @@ keep_their_settings() {
         fail "sshd before 10.3 reads one list of revoked keys, and yours is $also_revoked: remove its line first"
 }
 
+# Whether sshd takes its configuration as it is now.
+is_taken() {
+    ask_sshd -t "$sshd_config" && look_at_sshd
+}
+
 # Whether sshd uses what is installed.
 is_in_force() {
-    ask_sshd -t "$sshd_config" && look_at_sshd || return 1
+    is_taken && uses_ours
+}
+
+# The same by what it has said the last time.
+uses_ours() {
     [ "$(effective trustedusercakeys)" = "$home/user_ca.pub" ] &&
         effective hostcertificate | grep -Fqx -- "$home/host-cert.pub" &&
         [ "$(effective revokedkeys | cut -d ' ' -f 1)" = "$home/revoked.krl" ] && return 0
@@ -1033,11 +1066,11 @@ cron_file() {
 }
 
 cron_line() {
-    account='root '
-    [ -d "$root/etc/cron.d" ] || account=
+    user='root '
+    [ -d "$root/etc/cron.d" ] || user=
     to='>/dev/null 2>&1'
     ! command -v logger >/dev/null 2>&1 || to='2>&1 | logger -t rproxy-node'
-    printf '* * * * * %s/bin/sh %s/node.sh %s %s\n' "$account" "$home" "$1" "$to"
+    printf '* * * * * %s/bin/sh %s/node.sh %s %s\n' "$user" "$home" "$1" "$to"
 }
 
 # Plans what runs the heartbeat, and the tunnel if there is one.
@@ -1199,11 +1232,10 @@ stop_services() {
 
 # --- joining --------------------------------------------------------------------------------------
 
-# A file that is to be: its text is the input.
+# A file that is to be: its text is the input. No two of them have the same name, in whatever directories.
 plan() {
-    number=$(($(wc -l <"$work/plan") + 1))
-    cat >"$work/planned.$number"
-    printf '%s %s %s\n' "$1" "$work/planned.$number" "$2" >>"$work/plan"
+    cat >"$work/planned.${2##*/}"
+    printf '%s %s %s\n' "$1" "$work/planned.${2##*/}" "$2" >>"$work/plan"
 }
 
 join() {
@@ -1437,7 +1469,7 @@ install_all() {
             plan_files
             ;;
     esac
-    say "is the node $(answer name) of $cluster"
+    say "is the node $node_name of $cluster"
     answer warning | while read -r line; do warn "$line"; done
     mark_reload
     if ! install_files; then
@@ -1529,7 +1561,7 @@ save_before() {
 
 write_settings() {
     printf 'host %s\nport %s\ncluster %s\nkey %s\n' "$host" "$port" "$cluster" "$key"
-    printf 'id %s\nname %s\ntunnel %s\n' "$(answer id)" "$(answer name)" "$tunnel"
+    printf 'id %s\nname %s\ntunnel %s\n' "$node_id" "$node_name" "$tunnel"
     printf 'loopback %s\nsshd-port %s\n' "$loopback" "$(sshd_port)"
     if [ -n "$addresses" ]; then
         printf '%s' "$addresses" | sed 's/^/address /'
@@ -1575,7 +1607,6 @@ heartbeat() {
 beat() {
     changed='' problem='' is_broken=''
     write_report
-    [ -f "$work/effective" ] && ask_sshd -t "$sshd_config" || is_broken=yes
     if ! ask_proxy heartbeat; then
         explain
         if is_refusal; then
@@ -1614,8 +1645,15 @@ install_news() {
             return
         fi
     done
-    if ask_sshd -t "$sshd_config"; then
-        if [ -n "$is_broken" ] || is_in_force; then
+    is_good=yes
+    if [ -n "$changed" ]; then
+        is_taken || is_good=
+    elif [ -n "$is_broken" ]; then
+        # It has been asked for the report.
+        is_good=
+    fi
+    if [ -n "$is_good" ]; then
+        if [ -n "$is_broken" ] || uses_ours; then
             commit
             [ -z "$changed" ] || say 'installed what the proxy has sent'
             return
@@ -1639,7 +1677,7 @@ undo_news() {
 
 # The node may have been given another name.
 write_news_settings() {
-    awk -v id="$(answer id)" -v name="$(answer name)" '
+    awk -v id="$node_id" -v name="$node_name" '
         $1 == "id" { print "id " id; next }
         $1 == "name" { print "name " name; next }
         { print }
@@ -1747,7 +1785,7 @@ leave() {
     confirm
     take_lock || fail "another run is going on: $(readlink "$run/lock")"
     was_good=
-    ask_sshd -t "$sshd_config" && look_at_sshd && was_good=yes
+    look_at_sshd && was_good=yes
     tunnel=$(setting tunnel)
     stopped=yes
     stop_services
@@ -1757,7 +1795,9 @@ leave() {
         undo
         fail 'everything is as it was'
     fi
-    if ! ask_sshd -t "$sshd_config"; then
+    is_good=yes
+    if ! is_taken; then
+        is_good=
         if [ -n "$was_good" ]; then
             error=$(sshd_error)
             undo
@@ -1772,7 +1812,7 @@ leave() {
     fi
     commit
     ignore_signals
-    if look_at_sshd; then
+    if [ -n "$is_good" ]; then
         reload_sshd || warn 'sshd cannot be reloaded'
     fi
     remove_home
@@ -1800,7 +1840,7 @@ still_named() {
     others=$(names_ours '')
     if [ -n "$others" ]; then
         echo "$others"
-    elif look_at_sshd && grep -E '^(hostcertificate|trustedusercakeys|revokedkeys) ' "$work/effective" |
+    elif [ -n "$is_good" ] && grep -E '^(hostcertificate|trustedusercakeys|revokedkeys) ' "$work/effective" |
         grep -Fq -- "$home/"; then
         echo "sshd's configuration"
     fi
