@@ -1,8 +1,11 @@
 //! The proxy's side: an `sshd` whose forced command notes what it was asked and answers from files.
 
+use std::collections::HashMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{LazyLock, Mutex};
 
 use crate::script::put_script;
 
@@ -61,16 +64,18 @@ impl ProxyDouble {
                 .unwrap(),
         };
         for key in ["host_ca", "user_ca", "key"] {
-            generate(&proxy.path(key));
+            usual_key(key, &proxy.path(key));
         }
         fs::create_dir(proxy.path("asked")).unwrap();
         proxy.present("host_ca");
         put_script(FORCED, &proxy.path("forced"));
         let pam = if is_locked() { "yes" } else { "no" };
+        // Another HOME: the startup files of the account may be slow and print something.
         let text = format!(
             "HostKey {0}/key\nHostCertificate {0}/key-cert.pub\nAuthorizedKeysFile {0}/hosts\n\
              AuthenticationMethods publickey\nPermitRootLogin yes\nStrictModes no\nUsePAM {pam}\n\
-             KexAlgorithms curve25519-sha256\nPidFile none\nPrintMotd no\nForceCommand {0}/forced\n",
+             KexAlgorithms curve25519-sha256\nPidFile none\nPrintMotd no\nForceCommand {0}/forced\n\
+             SetEnv HOME={0}\n",
             proxy.dir.path().display()
         );
         fs::write(proxy.path("sshd_config"), text).unwrap();
@@ -99,11 +104,8 @@ impl ProxyDouble {
 
     /// A host certificate, beside the key.
     pub(crate) fn sign(&self, authority: &str, key: &Path, arguments: &[&str]) {
-        run(Command::new("ssh-keygen")
-            .args(["-q", "-h", "-I", "host", "-s"])
-            .arg(self.path(authority))
-            .args(arguments)
-            .arg(with(key, ".pub")));
+        let arguments = [&["-I", "host"], arguments].concat();
+        sign(&self.path(authority), key, &arguments);
     }
 
     /// The certificate of a host's key, as a line without a comment.
@@ -121,10 +123,14 @@ impl ProxyDouble {
 
     /// Makes the revocation list of this number.
     pub(crate) fn revoke(&self, number: u32) {
-        fs::write(self.path("nothing"), "").unwrap();
-        run(Command::new("ssh-keygen")
-            .args(["-q", "-k", "-z", &number.to_string(), "-f"])
-            .args([self.path("revocations.answer"), self.path("nothing")]));
+        let list = made(&format!("list {number}"), || {
+            fs::write(self.path("nothing"), "").unwrap();
+            run(Command::new("ssh-keygen")
+                .args(["-q", "-k", "-z", &number.to_string(), "-f"])
+                .args([self.path("list"), self.path("nothing")]));
+            fs::read(self.path("list")).unwrap()
+        });
+        fs::write(self.path("revocations.answer"), list).unwrap();
     }
 
     /// Answers a program from now on.
@@ -243,26 +249,21 @@ impl Answer {
         let named = self.dir.join("named");
         fs::write(with(&named, ".pub"), format!("{key}\n")).unwrap();
         // A key that is none has no certificate.
-        let is_key = Command::new("ssh-keygen")
-            .arg("-lf")
-            .arg(with(&named, ".pub"))
-            .output()
-            .unwrap();
-        if self.signer.is_empty() || !is_key.status.success() {
+        let is_key = made(&format!("is a key {key}"), || {
+            let mut tool = Command::new("ssh-keygen");
+            let output = tool.arg("-lf").arg(with(&named, ".pub")).output().unwrap();
+            vec![u8::from(output.status.success())]
+        });
+        if self.signer.is_empty() || is_key == [0] {
             return;
         }
-        run(Command::new("ssh-keygen")
-            .args([
-                "-q",
-                "-h",
-                "-I",
-                kind,
-                "-n",
-                &format!("{kind}@{CLUSTER}"),
-                "-O",
-            ])
-            .args([&format!("critical:{kind}@rproxy"), "-s"])
-            .args([self.dir.join(self.signer), with(&named, ".pub")]));
+        let principal = format!("{kind}@{CLUSTER}");
+        let option = format!("critical:{kind}@rproxy");
+        sign(
+            &self.dir.join(self.signer),
+            &named,
+            &["-I", kind, "-n", &principal, "-O", &option],
+        );
         add(&format!("{} {key}", line(&with(&named, "-cert.pub"))));
     }
 }
@@ -271,6 +272,55 @@ pub(crate) fn generate(path: &Path) {
     run(Command::new("ssh-keygen")
         .args(["-q", "-t", "ed25519", "-N", "", "-C", "", "-f"])
         .arg(path));
+}
+
+/// Puts a key in its place that all cases have in common: keys, and what is signed with them, are made once.
+pub(crate) fn usual_key(name: &str, path: &Path) {
+    let both = made(&format!("key {name}"), || {
+        let dir = tempfile::tempdir().unwrap();
+        let key = dir.path().join("key");
+        generate(&key);
+        let [private, public] =
+            [key.clone(), with(&key, ".pub")].map(|half| fs::read(half).unwrap());
+        [private, public].join(&0)
+    });
+    let (private, public) = std::str::from_utf8(&both)
+        .unwrap()
+        .split_once('\0')
+        .unwrap();
+    fs::write(path, private).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(with(path, ".pub"), public).unwrap();
+}
+
+/// Makes a host certificate beside a key.
+fn sign(authority: &Path, key: &Path, arguments: &[&str]) {
+    let name = format!(
+        "certificate {arguments:?} {} {}",
+        fs::read_to_string(authority).unwrap(),
+        fs::read_to_string(with(key, ".pub")).unwrap()
+    );
+    let certificate = made(&name, || {
+        run(Command::new("ssh-keygen")
+            .args(["-q", "-h", "-s"])
+            .arg(authority)
+            .args(arguments)
+            .arg(with(key, ".pub")));
+        fs::read(with(key, "-cert.pub")).unwrap()
+    });
+    fs::write(with(key, "-cert.pub"), certificate).unwrap();
+}
+
+/// What was made under this name the first time.
+fn made(name: &str, make: impl FnOnce() -> Vec<u8>) -> Vec<u8> {
+    static MADE: LazyLock<Mutex<HashMap<String, Vec<u8>>>> = LazyLock::new(Mutex::default);
+    let known = MADE.lock().unwrap().get(name).cloned();
+    known.unwrap_or_else(|| {
+        let new = make();
+        let mut all = MADE.lock().unwrap();
+        // Another case may have been faster.
+        all.entry(name.to_owned()).or_insert(new).clone()
+    })
 }
 
 pub(crate) fn run(command: &mut Command) -> String {

@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use crate::double::{Answer, CLUSTER, NAME, PORT, ProxyDouble, generate, run, with};
+use crate::double::{Answer, CLUSTER, NAME, PORT, ProxyDouble, run, usual_key, with};
 use crate::script::put_script;
 use crate::skipped;
 
@@ -102,7 +102,7 @@ impl ScratchHost {
         run(Command::new("chmod")
             .args(["-R", "g-w,o-w"])
             .arg(host.at("")));
-        generate(&host.key());
+        usual_key("of the host", &host.key());
         let include = format!(
             "Include {}/*.conf\n",
             host.at("etc/ssh/sshd_config.d").display()
@@ -150,9 +150,10 @@ impl ScratchHost {
         );
         fs::write(self.dir.path().join("calls/secret"), TOKEN).unwrap();
         put_script(&ssh, &bin.join("ssh"));
-        for name in ["systemctl", "rc-service", "rc-update"] {
-            let note = format!("#!/bin/sh\nprintf '%s\\n' \"$*\" >>{calls}/{name}\n");
-            put_script(&note, &bin.join(name));
+        let note = format!("#!/bin/sh\nprintf '%s\\n' \"$*\" >>{calls}/${{0##*/}}\n");
+        put_script(&note, &bin.join("systemctl"));
+        for name in ["rc-service", "rc-update"] {
+            symlink(bin.join("systemctl"), bin.join(name)).unwrap();
         }
         put_script("#!/bin/sh\n", &bin.join("crond"));
         if self.shell == "busybox" {
