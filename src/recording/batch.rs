@@ -5,11 +5,28 @@ use super::blob::{self, MAX_BLOB, MAX_WAITING, MAX_WAITING_BYTES};
 use super::encoder::{After, Encoder};
 use super::error::RecordingError;
 use super::event::{ChannelNote, Side, Stream};
-use super::footer::ByteTotals;
+use super::index::Index;
+use super::key_frame::{self, MAX_SCREEN, Totals};
 use super::lazy::{LazyScreen, ScreenSnapshot};
 use super::lines::{self, MAX_LINE};
 use super::queue::{Queue, QueuedKind};
 use super::text::{self, Piece};
+
+/// A key frame is due after this much was recorded,
+const KEY_AFTER: u64 = 1 << 20;
+/// or after this much was drawn, which takes a reader longer.
+const KEY_AFTER_DRAWN: u64 = 192 << 10;
+/// What an event counts besides its bytes.
+const EVENT: u64 = 16;
+
+/// When key frames are due.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spacing {
+    /// After so many bytes that were recorded.
+    pub(super) recorded: u64,
+    /// After so many bytes that were drawn.
+    pub(super) drawn: u64,
+}
 
 /// The next commit, and what all commits so far hold.
 #[derive(Debug)]
@@ -18,17 +35,21 @@ pub(super) struct Batch {
     pub(super) has_pty: bool,
     /// The bytes to write.
     pub(super) out: Vec<u8>,
-    /// Event lines so far.
-    pub(super) events: u64,
-    /// Blobs so far.
-    pub(super) blobs: u64,
-    /// Bytes so far.
-    pub(super) bytes: ByteTotals,
+    /// What was recorded so far.
+    pub(super) totals: Totals,
+    /// When key frames are due.
+    pub(super) spacing: Spacing,
+    /// Where in the file `out` will stand.
+    offset: u64,
+    index: Index,
+    /// How much was recorded since the last key frame.
+    since_key: u64,
+    /// How much had been drawn at the last key frame.
+    drawn_at_key: u64,
     /// What the terminal shows after the events so far, where there is one.
     screen: Option<LazyScreen>,
     encoder: Encoder,
     lines: Vec<u8>,
-    last_ms: u64,
     waiting: usize,
     waiting_bytes: usize,
 }
@@ -40,12 +61,17 @@ impl Batch {
             has_pty: terminal.is_some(),
             screen: terminal.map(LazyScreen::new),
             out: Vec::new(),
-            events: 0,
-            blobs: 0,
-            bytes: ByteTotals::default(),
+            totals: Totals::default(),
+            spacing: Spacing {
+                recorded: KEY_AFTER,
+                drawn: KEY_AFTER_DRAWN,
+            },
+            offset: 0,
+            index: Index::default(),
+            since_key: 0,
+            drawn_at_key: 0,
             encoder: Encoder::default(),
             lines: Vec::new(),
-            last_ms: 0,
             waiting: 0,
             waiting_bytes: 0,
         }
@@ -62,12 +88,12 @@ impl Batch {
             match entry {
                 QueuedKind::Bytes(stream) => self.stream(at_ms, stream, bytes)?,
                 QueuedKind::Withheld(count) => {
-                    self.bytes.withheld = self.bytes.withheld.saturating_add(count);
+                    self.totals.bytes.withheld = self.totals.bytes.withheld.saturating_add(count);
                     self.line(at_ms, lines::INPUT_WITHHELD, &count.to_string());
                 }
                 // The queue got the data of lines as strings.
                 QueuedKind::Gap(lost) => {
-                    self.bytes.lost = self.bytes.lost.saturating_add(lost);
+                    self.totals.bytes.lost = self.totals.bytes.lost.saturating_add(lost);
                     self.line(at_ms, lines::GAP, &String::from_utf8_lossy(bytes));
                 }
                 QueuedKind::Line(code) => {
@@ -77,7 +103,21 @@ impl Batch {
                 }
             }
         }
-        self.close()
+        self.close()?;
+        self.key_frame()
+    }
+
+    /// Appends the time index. Its place in the file.
+    pub(super) fn index(&mut self) -> Result<u64, RecordingError> {
+        let place = self.offset + self.out.len() as u64;
+        self.index.push(&mut self.out)?;
+        Ok(place)
+    }
+
+    /// All of `out` was written.
+    pub(super) fn written(&mut self) {
+        self.offset += self.out.len() as u64;
+        self.out.clear();
     }
 
     /// Ends the open data frame and gives memory back.
@@ -99,15 +139,50 @@ impl Batch {
     /// Bytes of memory that this holds.
     pub(super) fn held(&self) -> usize {
         let screen = self.screen.as_ref().map_or(0, LazyScreen::held);
-        self.encoder.held() + self.out.capacity() + self.lines.capacity() + screen
+        let buffers = self.out.capacity() + self.lines.capacity() + screen;
+        self.encoder.held() + buffers + self.index.held()
+    }
+
+    /// Appends a key frame, if one is due.
+    fn key_frame(&mut self) -> Result<(), RecordingError> {
+        let drawn = self.screen.as_ref().map_or(0, LazyScreen::drawn);
+        let is_due = self.since_key >= self.spacing.recorded
+            || drawn - self.drawn_at_key >= self.spacing.drawn;
+        if !is_due {
+            return Ok(());
+        }
+        if self.screen.as_ref().is_some_and(LazyScreen::is_resizing) {
+            // Of sizes that follow each other, the last one alone is drawn.
+            return Ok(());
+        }
+        let screen = self.screen();
+        self.since_key = 0;
+        self.drawn_at_key = self.screen.as_ref().map_or(0, LazyScreen::drawn);
+        if screen
+            .as_ref()
+            .is_some_and(|screen| screen.bytes.len() > MAX_SCREEN)
+        {
+            return Ok(());
+        }
+        self.encoder.end(&mut self.out)?;
+        let place = self.offset + self.out.len() as u64;
+        self.index.key(self.totals.at_ms, place);
+        key_frame::push(
+            &mut self.out,
+            &mut self.encoder,
+            &self.totals,
+            screen.as_ref(),
+        )
     }
 
     fn stream(&mut self, at_ms: u64, stream: Stream, bytes: &[u8]) -> Result<(), RecordingError> {
-        self.bytes.add(stream, bytes.len());
-        if let Some(screen) = &mut self.screen
-            && stream != Stream::Stdin
-        {
-            screen.feed(bytes);
+        self.totals.bytes.add(stream, bytes.len());
+        self.since_key += bytes.len() as u64;
+        if stream != Stream::Stdin {
+            self.index.output(at_ms, bytes.len());
+            if let Some(screen) = &mut self.screen {
+                screen.feed(bytes);
+            }
         }
         if !self.has_pty {
             return self.blob(at_ms, stream, bytes);
@@ -143,10 +218,16 @@ impl Batch {
             }
             self.encoder.end(&mut self.out)?;
             let before = self.out.len();
-            let named = blob::push(&mut self.out, &mut self.encoder, stream, self.blobs, part)?;
+            let named = blob::push(
+                &mut self.out,
+                &mut self.encoder,
+                stream,
+                self.totals.blobs,
+                part,
+            )?;
             self.waiting += 1;
             self.waiting_bytes += self.out.len() - before;
-            self.blobs += 1;
+            self.totals.blobs += 1;
             self.line(at_ms, lines::BLOB, &named.to_data());
         }
         Ok(())
@@ -154,7 +235,7 @@ impl Batch {
 
     fn line(&mut self, at_ms: u64, code: char, data: &str) {
         let start = self.lines.len();
-        let interval_ms = at_ms.saturating_sub(self.last_ms);
+        let interval_ms = at_ms.saturating_sub(self.totals.at_ms);
         lines::push(&mut self.lines, interval_ms, code, data);
         if self.lines.len() - start > MAX_LINE {
             self.lines.truncate(start);
@@ -162,8 +243,9 @@ impl Batch {
             let data = serde_json::to_string(&note).unwrap_or_default();
             lines::push(&mut self.lines, interval_ms, lines::REQUEST, &data);
         }
-        self.last_ms = self.last_ms.max(at_ms);
-        self.events += 1;
+        self.totals.at_ms = self.totals.at_ms.max(at_ms);
+        self.totals.events += 1;
+        self.since_key += EVENT;
     }
 
     /// Writes the lines behind their blobs.

@@ -78,6 +78,9 @@ pub struct Footer {
     pub bytes: ByteTotals,
     /// Whether recovery wrote this footer, not the session.
     pub recovered: bool,
+    /// Where in the file the time index stands, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<u64>,
 }
 
 impl Footer {

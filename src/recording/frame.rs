@@ -10,6 +10,10 @@ pub(super) const HEAD_LEN: usize = 8;
 pub(super) const TAG_LEN: usize = 4;
 /// A blob.
 pub(super) const BLOB_TAG: [u8; TAG_LEN] = *b"rpxb";
+/// A key frame.
+pub(super) const KEY_TAG: [u8; TAG_LEN] = *b"rpxk";
+/// The time index.
+pub(super) const INDEX_TAG: [u8; TAG_LEN] = *b"rpxi";
 /// The footer.
 pub(super) const FOOTER_TAG: [u8; TAG_LEN] = *b"rpxz";
 
@@ -46,4 +50,10 @@ pub(super) fn end(out: &mut [u8], open: &Open) {
 pub(super) fn take_u32(bytes: &[u8]) -> Option<(u32, &[u8])> {
     let (number, rest) = bytes.split_first_chunk::<4>()?;
     Some((u32::from_le_bytes(*number), rest))
+}
+
+/// Takes a little-endian number off the front.
+pub(super) fn take_u64(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let (number, rest) = bytes.split_first_chunk::<8>()?;
+    Some((u64::from_le_bytes(*number), rest))
 }

@@ -1,14 +1,15 @@
 //! Reads a file frame by frame: decompressed lines, blobs, footer. The memory is limited, whatever
 //! the file contains.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 
 use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, ResetDirective};
 
 use super::blob::{Blob, MAX_BLOB_FRAME};
 use super::error::RecordingError;
 use super::footer::{Footer, MAX_FOOTER_FRAME};
-use super::frame::{self, BLOB_TAG, FOOTER_TAG, OUR_MAGIC, TAG_LEN, ZSTD_MAGIC};
+use super::frame::{self, BLOB_TAG, FOOTER_TAG, KEY_TAG, OUR_MAGIC, TAG_LEN, ZSTD_MAGIC};
+use super::key_frame::{KeyFrame, MAX_KEY_FRAME};
 
 /// Largest window of a data frame that is accepted: what RFC 8878, 3.1.1.1.2 recommends.
 const WINDOW_LOG_MAX: u32 = 23;
@@ -23,6 +24,8 @@ pub(super) enum FramePart {
     Lines,
     /// A blob.
     Blob(Blob),
+    /// A key frame.
+    Key(KeyFrame),
     /// The footer.
     Footer(Footer),
     /// The file ends between two frames.
@@ -90,6 +93,25 @@ impl<R: Read> Frames<R> {
         }
     }
 
+    /// Goes on where a frame begins.
+    pub(super) fn seek(&mut self, offset: u64) -> Result<(), RecordingError>
+    where
+        R: Seek,
+    {
+        let sought = self.reader.seek(SeekFrom::Start(offset));
+        sought.map_err(RecordingError::Read)?;
+        self.input.clear();
+        self.position = 0;
+        self.offset = offset;
+        self.is_in_data = false;
+        Ok(())
+    }
+
+    /// The file.
+    pub(super) fn file(&mut self) -> &mut R {
+        &mut self.reader
+    }
+
     /// A report of damage where the file was last read.
     pub(super) fn damage(&self, what: &'static str) -> RecordingError {
         RecordingError::Damaged {
@@ -110,6 +132,7 @@ impl<R: Read> Frames<R> {
         let body = length - TAG_LEN;
         let limit = match tag {
             BLOB_TAG => MAX_BLOB_FRAME,
+            KEY_TAG => MAX_KEY_FRAME,
             FOOTER_TAG => MAX_FOOTER_FRAME,
             _ => return self.pass_over(body),
         };
@@ -120,12 +143,19 @@ impl<R: Read> Frames<R> {
         if !self.take_exact(&mut bytes)? {
             return Ok(FramePart::Cut);
         }
-        if tag == BLOB_TAG {
-            let blob = Blob::from_body(&bytes).map(FramePart::Blob);
-            blob.ok_or_else(|| self.damage("the head of a blob is wrong"))
-        } else {
-            let footer = Footer::from_body(&bytes).map(FramePart::Footer);
-            footer.ok_or_else(|| self.damage("the footer is wrong"))
+        match tag {
+            BLOB_TAG => {
+                let blob = Blob::from_body(&bytes).map(FramePart::Blob);
+                blob.ok_or_else(|| self.damage("the head of a blob is wrong"))
+            }
+            KEY_TAG => {
+                let key = KeyFrame::from_body(&bytes).map(FramePart::Key);
+                key.ok_or_else(|| self.damage("a key frame is wrong"))
+            }
+            _ => {
+                let footer = Footer::from_body(&bytes).map(FramePart::Footer);
+                footer.ok_or_else(|| self.damage("the footer is wrong"))
+            }
         }
     }
 

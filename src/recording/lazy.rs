@@ -39,6 +39,8 @@ pub(super) struct LazyScreen {
     fresh: Vec<u8>,
     /// Sizes from these places in it on.
     resizes: Vec<(usize, (u16, u16))>,
+    /// How much was drawn.
+    drawn: u64,
 }
 
 impl LazyScreen {
@@ -50,7 +52,23 @@ impl LazyScreen {
             is_plain: true,
             fresh: Vec::new(),
             resizes: Vec::new(),
+            drawn: 0,
         }
+    }
+
+    /// One that shows this.
+    pub(super) fn of(snapshot: ScreenSnapshot) -> Self {
+        Self {
+            base: snapshot.bytes,
+            // That is known when it is drawn.
+            is_plain: false,
+            ..Self::new((snapshot.cols, snapshot.rows))
+        }
+    }
+
+    /// How much output was drawn, in bytes: what it takes to come to this screen again.
+    pub(super) fn drawn(&self) -> u64 {
+        self.drawn
     }
 
     /// Takes output.
@@ -78,13 +96,33 @@ impl LazyScreen {
         }
     }
 
+    /// Whether its size was the last thing that changed: another one may take its place.
+    pub(super) fn is_resizing(&self) -> bool {
+        let last = self.resizes.last();
+        last.is_some_and(|(at, _)| *at == self.fresh.len())
+    }
+
     /// What it shows.
     pub(super) fn snapshot(&mut self) -> ScreenSnapshot {
         self.draw();
-        ScreenSnapshot {
+        let Some((_, (cols, rows))) = self.resizes.last() else {
+            return ScreenSnapshot {
+                cols: self.size.0,
+                rows: self.size.1,
+                bytes: self.base.clone(),
+            };
+        };
+        // To be seen, and not to stay: another size may follow before any output does.
+        let mut resized = Self::of(ScreenSnapshot {
             cols: self.size.0,
             rows: self.size.1,
             bytes: self.base.clone(),
+        });
+        resized.redraw(&[], &[(0, (*cols, *rows))]);
+        ScreenSnapshot {
+            cols: resized.size.0,
+            rows: resized.size.1,
+            bytes: resized.base,
         }
     }
 
@@ -119,39 +157,46 @@ impl LazyScreen {
         true
     }
 
-    /// Draws what is fresh.
+    /// Draws what is fresh. A size that nothing was put out at yet goes on waiting.
     fn draw(&mut self) {
-        if self.fresh.is_empty() && self.resizes.is_empty() {
+        if self.fresh.is_empty() {
             return;
         }
-        let fresh = std::mem::take(&mut self.fresh);
-        let resizes = std::mem::take(&mut self.resizes);
+        let mut fresh = std::mem::take(&mut self.fresh);
+        let mut resizes = std::mem::take(&mut self.resizes);
+        let waiting = resizes.pop_if(|(at, _)| *at == fresh.len());
+        self.redraw(&fresh, &resizes);
+        self.resizes.extend(waiting.map(|(_, size)| (0, size)));
+        // The room is used again.
+        fresh.clear();
+        self.fresh = fresh;
+    }
+
+    fn redraw(&mut self, fresh: &[u8], resizes: &[(usize, (u16, u16))]) {
         let Ok(mut model) = Model::new(self.size) else {
             return;
         };
         model.feed(&self.base, &mut ());
         let mut at = 0;
         for (next, (cols, rows)) in resizes {
-            feed(&mut model, fresh.get(at..next).unwrap_or_default());
-            model.resize(cols, rows);
-            at = next;
+            self.drawn += feed(&mut model, fresh.get(at..*next).unwrap_or_default());
+            model.resize(*cols, *rows);
+            at = *next;
         }
-        feed(&mut model, fresh.get(at..).unwrap_or_default());
-        self.base.clear();
+        self.drawn += feed(&mut model, fresh.get(at..).unwrap_or_default());
         let (text, partial) = model.dump();
+        self.base.clear();
         self.base
             .extend_from_slice(screen::seven_bit(&text).as_bytes());
         self.base.extend_from_slice(partial);
         self.size = model.size();
         self.is_plain = model.is_plain();
-        // The room is used again.
-        self.fresh = fresh;
-        self.fresh.clear();
     }
 }
 
-/// Feeds a model, without what is scrolled away.
-fn feed(model: &mut Model, mut bytes: &[u8]) {
+/// Feeds a model, without what is scrolled away. How much was fed.
+fn feed(model: &mut Model, mut bytes: &[u8]) -> u64 {
+    let mut fed = 0;
     while !bytes.is_empty() {
         let length = if model.is_plain() {
             plain::plain_len(bytes)
@@ -159,13 +204,10 @@ fn feed(model: &mut Model, mut bytes: &[u8]) {
             0
         };
         let (run, rest) = bytes.split_at(length);
-        match skip(run, model.size().1) {
-            Some((colours, tail)) => {
-                model.feed(&colours, &mut ());
-                model.feed(run.get(tail..).unwrap_or_default(), &mut ());
-            }
-            None => model.feed(run, &mut ()),
-        }
+        let (colours, tail) = skip(run, model.size().1).unwrap_or_default();
+        let run = run.get(tail..).unwrap_or_default();
+        model.feed(&colours, &mut ());
+        model.feed(run, &mut ());
         // What follows is not plain: on to where that may begin again.
         let other = rest
             .iter()
@@ -173,8 +215,10 @@ fn feed(model: &mut Model, mut bytes: &[u8]) {
             .map_or(rest.len(), |feed| feed + 1);
         let (other, rest) = rest.split_at(other);
         model.feed(other, &mut ());
+        fed += (run.len() + other.len()) as u64;
         bytes = rest;
     }
+    fed
 }
 
 /// The colours after what can be left out of plain output, and where what cannot begins.
@@ -261,9 +305,7 @@ mod tests {
                         lazy.resize(*cols, *rows);
                     }
                     Step::Look => {
-                        // It is settled at this size then.
                         lazy.snapshot();
-                        whole.dump();
                     }
                     Step::Rest => lazy.rest(),
                 }

@@ -80,6 +80,12 @@ impl<W: Write> Live<W> {
         Ok(live)
     }
 
+    /// Writes key frames more often.
+    #[cfg(test)]
+    pub(super) fn space(&mut self, spacing: super::batch::Spacing) {
+        self.batch.spacing = spacing;
+    }
+
     /// Records bytes from the host.
     pub fn output(&mut self, now: Duration, stream: Stream, bytes: &[u8]) {
         if !bytes.is_empty() {
@@ -221,6 +227,7 @@ impl<W: Write> Live<W> {
         let duration_ms = self.at(now);
         self.commit()?;
         self.batch.rest()?;
+        let index = self.batch.index()?;
         let length = i64::try_from(duration_ms).unwrap_or(i64::MAX);
         let footer = Footer {
             format: super::FORMAT,
@@ -229,10 +236,11 @@ impl<W: Write> Live<W> {
                 .unwrap_or(self.started),
             duration_ms,
             exit: self.exit.clone(),
-            events: self.batch.events,
-            blobs: self.batch.blobs,
-            bytes: self.batch.bytes,
+            events: self.batch.totals.events,
+            blobs: self.batch.totals.blobs,
+            bytes: self.batch.totals.bytes,
             recovered: false,
+            index: Some(index),
         };
         footer.push(&mut self.batch.out)?;
         self.write_out()?;
@@ -289,7 +297,7 @@ impl<W: Write> Live<W> {
                 Err(error) => return Err(RecordingError::Write(error)),
             }
         }
-        self.batch.out.clear();
+        self.batch.written();
         self.written = 0;
         self.writer.flush().map_err(RecordingError::Write)
     }

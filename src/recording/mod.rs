@@ -14,6 +14,8 @@ mod footer;
 mod frame;
 mod frames;
 mod header;
+mod index;
+mod key_frame;
 mod lazy;
 mod lines;
 mod live;
@@ -23,9 +25,11 @@ mod queue;
 mod reader;
 pub mod sanitizer;
 mod screen;
+mod seek;
 mod text;
 mod utf8;
 mod verbatim;
+mod walk;
 
 #[cfg(test)]
 pub(crate) mod testing;
@@ -36,10 +40,12 @@ pub use error::RecordingError;
 pub use event::{ChannelNote, Event, EventKind, ExitNote, ExitSignal, GapNote, Side, Stream};
 pub use footer::{ByteTotals, Footer};
 pub use header::{Header, Pty};
+pub use index::{Activity, Index};
 pub use lazy::ScreenSnapshot;
 pub use live::{Live, Options, Summary};
 pub use reader::{Reader, State};
 pub use screen::Screen;
+pub use seek::Sought;
 pub use verbatim::Verbatim;
 
 /// The version of `FORMAT.md` that this code writes, and the newest that it reads.

@@ -1,7 +1,7 @@
 //! Reads a recording event by event.
 
 use std::collections::VecDeque;
-use std::io::Read;
+use std::io::{Read, Seek};
 use std::time::Duration;
 
 use zstd::zstd_safe::DCtx;
@@ -12,6 +12,8 @@ use super::event::{Event, EventKind, Stream};
 use super::footer::{ByteTotals, Footer};
 use super::frames::{self, FramePart, Frames};
 use super::header::Header;
+use super::key_frame::{KeyFrame, Totals};
+use super::lazy::ScreenSnapshot;
 use super::lines::{self, BlobRef, LineContent, MAX_LINE};
 
 /// How far a recording was read.
@@ -61,7 +63,7 @@ impl<R: Read> Reader<R> {
                     return Err(RecordingError::NotARecording("its first line does not end"));
                 }
                 Ok(FramePart::Lines) => {}
-                Ok(FramePart::Blob(_) | FramePart::Footer(_)) => {
+                Ok(FramePart::Blob(_) | FramePart::Key(_) | FramePart::Footer(_)) => {
                     return Err(RecordingError::NotARecording(
                         "it does not begin with a header",
                     ));
@@ -133,6 +135,13 @@ impl<R: Read> Reader<R> {
                         return Err(self.frames.damage(what));
                     }
                 }
+                FramePart::Key(key) => {
+                    if !self.lines.is_empty() || key.totals != self.totals() {
+                        return Err(self
+                            .frames
+                            .damage("a key frame does not fit what is before it"));
+                    }
+                }
                 FramePart::Footer(footer) => return self.complete(footer),
                 FramePart::End | FramePart::Cut => {
                     self.state = State::Truncated;
@@ -140,6 +149,71 @@ impl<R: Read> Reader<R> {
                 }
             }
         }
+    }
+
+    /// What was read so far. Blobs count as they are named.
+    fn totals(&self) -> Totals {
+        Totals {
+            at_ms: u64::try_from(self.at.as_millis()).unwrap_or(u64::MAX),
+            events: self.events,
+            blobs: self.blobs.taken,
+            bytes: self.bytes,
+        }
+    }
+
+    /// Goes on from this key frame, behind which the file stands. What the terminal shows there.
+    pub(super) fn resume(
+        &mut self,
+        key: &KeyFrame,
+        next: u64,
+    ) -> Result<Option<ScreenSnapshot>, RecordingError>
+    where
+        R: Seek,
+    {
+        let screen = key
+            .screen(&mut self.blobs.context)
+            .map_err(|what| self.frames.damage(what))?;
+        self.restart(next, key.totals)?;
+        Ok(screen)
+    }
+
+    /// Goes on from the first event.
+    pub(super) fn rewind(&mut self) -> Result<(), RecordingError>
+    where
+        R: Seek,
+    {
+        self.restart(0, Totals::default())?;
+        // The header, which was read before.
+        loop {
+            if self.lines.take().is_some() {
+                return Ok(());
+            }
+            match self.frames.step(&mut self.lines.bytes)? {
+                FramePart::Lines if !self.lines.is_too_long() => {}
+                _ => return Err(self.frames.damage("it has changed while it was read")),
+            }
+        }
+    }
+
+    /// The file. Reading on takes a [`Reader::resume`] or [`Reader::rewind`] after it was used.
+    pub(super) fn file(&mut self) -> &mut R {
+        self.frames.file()
+    }
+
+    fn restart(&mut self, offset: u64, totals: Totals) -> Result<(), RecordingError>
+    where
+        R: Seek,
+    {
+        self.frames.seek(offset)?;
+        self.lines = LineBuffer::default();
+        self.blobs.waiting.clear();
+        self.blobs.held = 0;
+        self.blobs.taken = totals.blobs;
+        self.at = Duration::from_millis(totals.at_ms);
+        self.events = totals.events;
+        self.bytes = totals.bytes;
+        self.state = State::Reading;
+        Ok(())
     }
 
     /// Nothing may be left over, and nothing may follow.

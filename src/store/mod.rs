@@ -17,6 +17,6 @@ mod threads;
 pub use error::StoreError;
 pub use file::{FILE_SUFFIX, file_name};
 pub use finish::{Finished, OnFinished};
-pub use opening::{follow, open};
+pub use opening::{follow, open, open_at};
 pub use sink::{RecordingSink, Recordings};
 pub use tail::Tail;

@@ -6,10 +6,11 @@
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
+use std::time::Duration;
 
 use super::error::StoreError;
 use super::tail::Tail;
-use crate::recording::Reader;
+use crate::recording::{Reader, Sought};
 use crate::sys::fs;
 
 /// Opens a recording wherever it is. A link is followed, and what is no regular file is not waited
@@ -19,6 +20,15 @@ use crate::sys::fs;
 /// When the file cannot be opened, or is no recording.
 pub fn open(path: &Path) -> Result<Reader<BufReader<File>>, StoreError> {
     decode(BufReader::new(fs::open_regular(path)?))
+}
+
+/// Opens a recording behind everything that happened up to this time since its start. The file is
+/// opened as [`open`] does it.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_at(path: &Path, at: Duration) -> Result<Sought<BufReader<File>>, StoreError> {
+    Ok(Sought::open(BufReader::new(fs::open_regular(path)?), at)?)
 }
 
 /// Opens a recording that may still be written: its reader waits for more until the writer is done or

@@ -127,3 +127,38 @@ fn version_1_truncated() {
     assert_eq!(events, expected_full()[..4]);
     assert_eq!(state, State::Truncated);
 }
+
+#[test]
+fn version_1_with_key_frames() {
+    let file = std::fs::read(data("v1-key-frames.cast.zst")).unwrap();
+    let index = Index::find(&mut io::Cursor::new(&file)).unwrap();
+    let times: Vec<u128> = index.times().map(|time| time.as_millis()).collect();
+    // Not right behind a new size.
+    assert_eq!(times, [0, 1000, 1500, 2000, 3000, 3500]);
+    assert_eq!(index.activity().bucket_ms, 1000);
+    assert_eq!(index.activity().bytes.len(), 4);
+    for at in (0..=4000).step_by(250) {
+        seeking::check(&file, at_ms(at));
+    }
+    let State::Complete(footer) = read(&file).1 else {
+        panic!("complete");
+    };
+    assert_eq!((footer.events, footer.blobs), (26, 8));
+}
+
+/// Files without key frames are sought by reading.
+#[test]
+fn earlier_files_are_sought_too() {
+    for name in ["v1-full", "v1-minimal", "v1-truncated"] {
+        let file = std::fs::read(data(&format!("{name}.cast.zst"))).unwrap();
+        for at in [0, 1249, 1250, 70_000] {
+            seeking::check(&file, at_ms(at));
+        }
+        let index = Index::find(&mut io::Cursor::new(&file)).unwrap();
+        assert_eq!(index.times().count(), 0);
+    }
+}
+
+fn at_ms(at: u64) -> Duration {
+    Duration::from_millis(at)
+}

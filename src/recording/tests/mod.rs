@@ -3,6 +3,7 @@
 mod damage;
 mod golden;
 mod roundtrip;
+mod seeking;
 mod trouble;
 
 use std::io;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::batch::Spacing;
 use super::testing::header;
 use super::*;
 use crate::model::SessionKind;
@@ -207,6 +209,15 @@ pub(super) fn story(file: &[u8]) -> Story {
 
 /// A finished recording of these calls.
 pub(super) fn recorded(calls: &[Call], pty: bool) -> Vec<u8> {
+    let spacing = Spacing {
+        recorded: u64::MAX,
+        drawn: u64::MAX,
+    };
+    recorded_with(calls, pty, spacing)
+}
+
+/// The same with key frames.
+pub(super) fn recorded_with(calls: &[Call], pty: bool, spacing: Spacing) -> Vec<u8> {
     let kind = if pty {
         SessionKind::Shell
     } else {
@@ -215,6 +226,7 @@ pub(super) fn recorded(calls: &[Call], pty: bool) -> Vec<u8> {
     let now = Duration::from_millis(7_000);
     let options = Options { pty_input: true };
     let mut live = Live::start(Vec::new(), &header(kind, pty), options, now).unwrap();
+    live.space(spacing);
     perform(&mut live, calls, true, |_, _, result| result.unwrap());
     live.finish(Duration::from_secs(1_000_000)).unwrap().0
 }

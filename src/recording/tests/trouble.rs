@@ -127,5 +127,6 @@ fn an_idle_session_holds_little_memory() {
     let busy = live.held();
     live.idle().unwrap();
     assert!((64 << 10..4 << 20).contains(&busy), "{busy}");
-    assert_eq!(live.held(), 0);
+    // What is left is what the terminal shows.
+    assert!(live.held() < 4 << 10, "{}", live.held());
 }
