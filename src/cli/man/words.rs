@@ -111,7 +111,12 @@ pub(super) const EXAMPLES: &[(&str, &str, &str)] = &[
     ),
     (
         "rproxy-play",
-        "The same without rproxy:",
+        "From the second hour on:",
+        "rproxy play 0192 --at=2:00:00",
+    ),
+    (
+        "rproxy-play",
+        "All of it, without rproxy:",
         "zstd -dc /var/lib/rproxy/recordings/ID.cast.zst | asciinema play -",
     ),
     (

@@ -8,7 +8,9 @@ use thiserror::Error;
 use super::pace::{Flow, Pace};
 use crate::model::text::{MAX_REASON, Printable};
 use crate::recording::sanitizer::Sanitizer;
-use crate::recording::{Event, EventKind, ExitNote, GapNote, Header, Reader, RecordingError};
+use crate::recording::{
+    Event, EventKind, ExitNote, GapNote, Header, Reader, RecordingError, Sought,
+};
 use crate::store::StoreError;
 
 /// How long a warning stands before the screen is cleared.
@@ -75,14 +77,41 @@ impl<W: Write> Player<W> {
         }
     }
 
+    /// Shows what the terminal showed at a time, then the events that followed, each when it is due.
+    pub(super) fn play_from(
+        &mut self,
+        at: Duration,
+        sought: &mut Sought<impl Read>,
+    ) -> Result<ReplayEnd, PlayError> {
+        if let Some(screen) = sought.screen() {
+            self.size = (screen.cols, screen.rows);
+        }
+        if self.begin()? == Flow::Quit {
+            return Ok(ReplayEnd::Quit);
+        }
+        if let Some(screen) = sought.screen() {
+            self.output(&screen.bytes)?;
+        }
+        self.follow(at, sought)
+    }
+
     /// Shows all events, each when it is due.
     pub(super) fn play(&mut self, reader: &mut Reader<impl Read>) -> Result<ReplayEnd, PlayError> {
         if self.begin()? == Flow::Quit {
             return Ok(ReplayEnd::Quit);
         }
-        let mut last = Duration::ZERO;
+        self.follow(Duration::ZERO, reader)
+    }
+
+    /// Shows events from a time on.
+    fn follow(
+        &mut self,
+        at: Duration,
+        events: impl Iterator<Item = Result<Event, RecordingError>>,
+    ) -> Result<ReplayEnd, PlayError> {
+        let mut last = at;
         let mut exit = None;
-        for event in reader {
+        for event in events {
             let event = event?;
             let is_visible = matches!(
                 event.kind,
@@ -353,6 +382,40 @@ mod tests {
             shown.ends_with("broken off here: kil\\u{1b}\\u{9b}led]\r\n"),
             "{shown:?}"
         );
+    }
+
+    #[test]
+    fn a_replay_begins_with_what_the_terminal_showed() {
+        let file = recording(Some((80, 20)), |live| {
+            let at = Duration::from_secs;
+            live.output(at(1), Stream::Stdout, b"one\r\n\x1b[31mtwo\x1b]52;c;x\x07");
+            live.resize(at(2), 100, 22);
+            live.output(at(3), Stream::Stdout, b"three");
+            live.output(at(5), Stream::Stdout, b"\r\nfour");
+        });
+        let at = Duration::from_secs(3);
+        let mut sought = Sought::open(io::Cursor::new(&file), at).unwrap();
+        let mut player = Player::new(Vec::new(), SMALL, None, sought.header());
+        let ending = player.play_from(at, &mut sought).unwrap();
+        assert_eq!(ending, ReplayEnd::Played(None));
+        assert_eq!(player.outgrown, Some((100, 22)));
+        let shown = String::from_utf8(player.out).unwrap();
+        let places = ["one", "two", "three", "four"].map(|text| shown.find(text).unwrap());
+        assert!(places.is_sorted(), "{shown:?}");
+        assert!(!shown.contains("52;c"));
+    }
+
+    #[test]
+    fn a_pipe_that_is_played_from_a_time_begins_there() {
+        let file = recording(None, |live| {
+            live.output(Duration::from_secs(1), Stream::Stdout, b"before\n");
+            live.output(Duration::from_secs(3), Stream::Stdout, b"after\n");
+        });
+        let at = Duration::from_secs(2);
+        let mut sought = Sought::open(io::Cursor::new(&file), at).unwrap();
+        let mut player = Player::new(Vec::new(), UNWATCHED, None, sought.header());
+        player.play_from(at, &mut sought).unwrap();
+        assert_eq!(player.out, b"after\n");
     }
 
     #[test]

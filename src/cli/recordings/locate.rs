@@ -3,13 +3,14 @@
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::read;
 use crate::cli::sessions::find::LAST;
 use crate::cli::{Context, Exit, Failure, existing_data_dir};
 use crate::model::text;
-use crate::recording::Reader;
-use crate::store::{self, FILE_SUFFIX, listing};
+use crate::recording::{Header, Reader, Sought};
+use crate::store::{self, FILE_SUFFIX, StoreError, listing};
 
 /// How many candidates an ambiguous id lists.
 const MAX_CANDIDATES: usize = 5;
@@ -21,15 +22,36 @@ pub(in crate::cli) fn open(
     name: &str,
     how: &'static str,
 ) -> Result<Reader<BufReader<File>>, Failure> {
+    open_with(context, name, how, store::open, Reader::header)
+}
+
+/// Opens it as [`open`] does, behind what happened up to this time since its start.
+pub(in crate::cli) fn open_at(
+    context: &Context,
+    name: &str,
+    how: &'static str,
+    at: Duration,
+) -> Result<Sought<BufReader<File>>, Failure> {
+    let open = |path: &Path| store::open_at(path, at);
+    open_with(context, name, how, open, Sought::header)
+}
+
+fn open_with<R>(
+    context: &Context,
+    name: &str,
+    how: &'static str,
+    open: impl FnOnce(&Path) -> Result<R, StoreError>,
+    header: impl FnOnce(&R) -> &Header,
+) -> Result<R, Failure> {
     let directory = context.config.data_dir.recordings();
     if !is_path(name) {
         existing_data_dir(context)?;
     }
     let path = locate(&directory, name)?;
     let failed = || Failure::new(Exit::Failed, format!("cannot read {}", text::path(&path)));
-    let reader = store::open(&path).map_err(|error| failed().because(error))?;
+    let reader = open(&path).map_err(|error| failed().because(error))?;
     if is_below(&path, &directory) {
-        read::tell(context, &read::one(how, reader.header()))?;
+        read::tell(context, &read::one(how, header(&reader)))?;
     }
     Ok(reader)
 }

@@ -9,7 +9,7 @@ mod read;
 
 use super::{Context, Failure};
 
-pub(super) use locate::open;
+pub(super) use locate::{open, open_at};
 
 /// List and export recordings
 #[derive(Debug, clap::Subcommand)]
