@@ -235,7 +235,7 @@ mod tests {
     use super::*;
 
     #[derive(Clone, Debug)]
-    enum Step {
+    enum ScreenStep {
         Output(String),
         Resize(u16, u16),
         Look,
@@ -267,13 +267,13 @@ mod tests {
             .prop_map(|(lines, times)| lines.concat().repeat(times))
     }
 
-    fn steps() -> impl Strategy<Value = Vec<Step>> {
+    fn steps() -> impl Strategy<Value = Vec<ScreenStep>> {
         let step = prop_oneof![
-            3 => flood().prop_map(Step::Output),
-            6 => piece().prop_map(Step::Output),
-            1 => (1..40u16, 1..12u16).prop_map(|(cols, rows)| Step::Resize(cols, rows)),
-            1 => Just(Step::Look),
-            1 => Just(Step::Rest),
+            3 => flood().prop_map(ScreenStep::Output),
+            6 => piece().prop_map(ScreenStep::Output),
+            1 => (1..40u16, 1..12u16).prop_map(|(cols, rows)| ScreenStep::Resize(cols, rows)),
+            1 => Just(ScreenStep::Look),
+            1 => Just(ScreenStep::Rest),
         ];
         proptest::collection::vec(step, 0..12)
     }
@@ -296,18 +296,18 @@ mod tests {
             let mut lazy = LazyScreen::new((20, 5));
             for step in &steps {
                 match step {
-                    Step::Output(text) => {
+                    ScreenStep::Output(text) => {
                         whole.feed(text.as_bytes(), &mut ());
                         lazy.feed(text.as_bytes());
                     }
-                    Step::Resize(cols, rows) => {
+                    ScreenStep::Resize(cols, rows) => {
                         whole.resize(*cols, *rows);
                         lazy.resize(*cols, *rows);
                     }
-                    Step::Look => {
+                    ScreenStep::Look => {
                         lazy.snapshot();
                     }
-                    Step::Rest => lazy.rest(),
+                    ScreenStep::Rest => lazy.rest(),
                 }
             }
             let (text, partial) = whole.dump();
