@@ -11,6 +11,9 @@ mod any_login;
 mod any_login_tests;
 mod forwarding;
 mod identity;
+mod join;
+#[cfg(test)]
+mod join_tests;
 mod pattern;
 mod permit;
 #[cfg(test)]
@@ -32,6 +35,7 @@ pub use forwarding::{
     PatternError, Permissions,
 };
 pub use identity::{Identity, IdentityProof, PolicySubject};
+pub use join::{JoinDenial, JoinGrant, JoinMode, may_join};
 pub use pattern::{NotAPattern, Pattern};
 pub use permit::{
     Denial, InnerProof, LoginPermit, OtherCredential, Permit, authorize, logins_at, may_enter,

@@ -271,14 +271,14 @@ fn judge(
 }
 
 /// A proof that names no logins has those that roles allow: without any roles, none.
-fn has_logins(policy: &Policy, who: &PolicySubject<'_>) -> Result<(), PolicyDenial> {
+pub(super) fn has_logins(policy: &Policy, who: &PolicySubject<'_>) -> Result<(), PolicyDenial> {
     match who.logins {
         None if !policy.has_roles() => Err(PolicyDenial::NoRole(who.name.to_owned())),
         None | Some(_) => Ok(()),
     }
 }
 
-fn question<'a>(
+pub(super) fn question<'a>(
     who: &'a PolicySubject<'_>,
     place: &'a RequestedHost,
     login: &'a str,

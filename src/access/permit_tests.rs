@@ -166,6 +166,7 @@ fn a_place_may_be_entered_if_some_login_is_allowed_there() {
             deny: Vec::new(),
             may_connect_from: None,
             max_ttl,
+            join: None,
             permit: RolePermit::default(),
         })
     };

@@ -398,7 +398,7 @@ impl Policy {
         from.into_iter().chain(max_ttl)
     }
 
-    fn cite(&self, role: &Role, line: usize) -> RuleRef {
+    pub(super) fn cite(&self, role: &Role, line: usize) -> RuleRef {
         RuleRef::new(role.name.clone(), Arc::clone(&self.file), line)
     }
 }

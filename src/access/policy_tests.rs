@@ -42,6 +42,7 @@ pub(super) fn role(name: &str, line: usize) -> Role {
         deny: Vec::new(),
         may_connect_from: None,
         max_ttl: None,
+        join: None,
         permit: RolePermit::default(),
     }
 }

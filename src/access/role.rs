@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Pattern, Permissions};
+use super::{JoinMode, Pattern, Permissions};
 use crate::cert::SourceAddresses;
 use crate::model::Label;
 
@@ -144,6 +144,9 @@ pub struct Role {
     pub may_connect_from: Option<Spanned<SourceAddresses>>,
     /// How long a certificate may live, or a sign-in may last, with which its users connect.
     pub max_ttl: Option<Spanned<Duration>>,
+    /// What its users may do in the live sessions of others, where its allow rules match; `None` for
+    /// nothing.
+    pub join: Option<Spanned<JoinMode>>,
     /// What a connection may carry, where the role applies.
     pub permit: RolePermit,
 }

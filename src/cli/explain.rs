@@ -9,7 +9,9 @@ use serde::{Serialize, Serializer};
 use super::inventory::HostList;
 use super::table::{Surface, Table};
 use super::{Context, Exit, Failure, ui};
-use crate::access::{Constraint, Grant, PolicyDenial, Question, RequestedHost, RuleRef};
+use crate::access::{
+    Constraint, Grant, JoinDenial, JoinGrant, PolicyDenial, Question, RequestedHost, RuleRef,
+};
 use crate::cli::format::ReportFormat;
 use crate::config::{Config, keys, permit_values};
 use crate::dns::Resolver;
@@ -73,17 +75,10 @@ impl ExplainArgs {
             let text = format!("there is no role {role:?} in {}", config.file);
             return Err(Failure::new(Exit::Usage, CANNOT).because(text));
         }
-        let judge = |place: &RequestedHost| {
-            policy.judge(&Question {
-                who: user,
-                roles: &self.roles,
-                place,
-                login: &self.login,
-                from: self.from.map(|address| address.to_canonical()),
-                life: None,
-            })
-        };
+        let judge = |place: &RequestedHost| policy.judge(&self.question(user, place));
+        let judge_join = |place: &RequestedHost| policy.judge_join(&self.question(user, place));
         let mut verdict = judge(&place);
+        let mut join = judge_join(&place);
         if verdict.is_ok() && policy.has_roles() {
             let node = inventory.resolve(&target).ok().and_then(|found| found.node);
             let joined = node.and_then(|node| node.id);
@@ -93,6 +88,7 @@ impl ExplainArgs {
                 _ => others(config, &inventory, &target, &place)?,
             };
             for other in others {
+                join = join.and_then(|grant| Ok(grant.and(judge_join(&other)?)));
                 verdict = match (verdict, judge(&other)) {
                     (Ok(grant), Ok(more)) => Ok(grant.and(more)),
                     (Err(barred), _) | (Ok(_), Err(barred)) => Err(barred),
@@ -107,8 +103,19 @@ impl ExplainArgs {
             labels: place.labels,
             from: self.from,
             roles: roles.map(|role| role.name.clone()).collect(),
-            ..Explanation::of(&verdict)
+            ..Explanation::of(&verdict, &join)
         })
+    }
+
+    fn question<'a>(&'a self, who: &'a str, place: &'a RequestedHost) -> Question<'a> {
+        Question {
+            who,
+            roles: &self.roles,
+            place,
+            login: &self.login,
+            from: self.from.map(|address| address.to_canonical()),
+            life: None,
+        }
     }
 
     fn subject(&self) -> Result<(&str, Target), Failure> {
@@ -227,7 +234,7 @@ impl From<&RuleRef> for RuleLine {
 }
 
 impl Explanation {
-    fn of(verdict: &Result<Grant, PolicyDenial>) -> Self {
+    fn of(verdict: &Result<Grant, PolicyDenial>, join: &Result<JoinGrant, JoinDenial>) -> Self {
         match verdict {
             Ok(grant) => Self {
                 allowed: true,
@@ -236,7 +243,7 @@ impl Explanation {
                     None => "there are no roles: what the certificate allows is allowed".to_owned(),
                 },
                 rule: grant.rule().map(RuleLine::from),
-                permits: permits(grant),
+                permits: permits(grant).into_iter().chain(joins(join)).collect(),
                 ..Self::default()
             },
             Err(barred) => Self {
@@ -300,6 +307,16 @@ fn permits(grant: &Grant) -> Vec<Permitted> {
     permits.chain(demands).collect()
 }
 
+/// Whether live sessions may be joined there, if so.
+fn joins(join: &Result<JoinGrant, JoinDenial>) -> Option<Permitted> {
+    let grant = join.as_ref().ok()?;
+    Some(Permitted {
+        key: keys::JOIN.name,
+        value: grant.mode().to_string(),
+        decided_by: vec![grant.rule().into()],
+    })
+}
+
 impl Permitted {
     fn row(&self) -> [String; 3] {
         let lines: Vec<_> = self
@@ -343,6 +360,7 @@ roles:
     may_connect_from: [10.0.0.0/8]
     max_ttl: 90m
     permit: { agent: no, max_sessions: 2 }
+    join: observe
 users:
   - { name: \"*\", roles: [base] }
   - { name: alice@example.com, roles: [dba] }
@@ -382,6 +400,7 @@ accept_env        [\"LANG\", \"LC_*\", \"TERM\", \"COLORTERM\", \"NO_COLOR\", \"
 max_sessions      2                                                                  role dba, r.yaml:11
 may_connect_from  10.0.0.0/8                                                         role dba, r.yaml:9
 max_ttl           1h30m                                                              role dba, r.yaml:10
+join              observe                                                            role dba, r.yaml:12
 "
         );
     }

@@ -13,7 +13,7 @@ use super::upstream::UPSTREAM;
 pub use super::key::{DefaultValue, Key, ValueType};
 pub use super::nodes::NODES;
 pub use super::permit::{PERMIT, of_permit};
-pub use super::roles::{MAX_TTL, MAY_CONNECT_FROM, ROLES};
+pub use super::roles::{JOIN, MAX_TTL, MAY_CONNECT_FROM, ROLES};
 pub use super::users::USERS;
 
 /// `cluster_name`.

@@ -10,8 +10,8 @@ use super::rule::{RULE_KEYS, rule, rule_text};
 use super::scalar::{DURATION, NETWORK};
 use super::section::{Section, UniqueNames, quoted};
 use super::unmatched;
-use super::value::{duration, network, yaml_text};
-use crate::access::{PermitKey, Role, RolePermit, Rule, Spanned};
+use super::value::{duration, expected, network, yaml_text};
+use crate::access::{JoinMode, PermitKey, Role, RolePermit, Rule, Spanned};
 use crate::cert::SourceAddresses;
 use crate::model::format_duration;
 use crate::model::text::is_printable;
@@ -62,6 +62,17 @@ pub const MAX_TTL: Key = Key {
           their roles, auth sign goes by auth_service.max_ttl.",
 };
 
+/// `roles[].join`.
+pub const JOIN: Key = Key {
+    name: "join",
+    form: ValueType::Choice(JoinMode::WORDS),
+    default: DefaultValue::Nothing,
+    doc: "Whether the users of the role may join the live sessions of others, at the hosts and under \
+          the logins that the role allows: \"observe\" to see them, \"type\" to type into them, too. \
+          What keeps them from logging in there keeps them from joining. Without the key, they may \
+          not join.",
+};
+
 /// `roles[].permit`.
 pub(super) const ROLE_PERMIT: Key = Key {
     name: "permit",
@@ -81,6 +92,7 @@ pub const ROLES: Key = Key {
         DENY,
         MAY_CONNECT_FROM,
         MAX_TTL,
+        JOIN,
         ROLE_PERMIT,
     ]),
     default: DefaultValue::Nothing,
@@ -97,6 +109,14 @@ pub(super) fn roles(
     let mut roles = Vec::new();
     for section in sections {
         let name = section.value(&ROLE_NAME, plain_name, diagnostics);
+        if section.line_of(&JOIN).is_some() && section.line_of(&ALLOW).is_none() {
+            let message = "the role allows no hosts, so there are no sessions to join";
+            diagnostics.warning(
+                section.place_of(&JOIN),
+                &section.path_to(JOIN.name),
+                message,
+            );
+        }
         let role = Role {
             name: name
                 .as_ref()
@@ -106,6 +126,7 @@ pub(super) fn roles(
             deny: rules(&section, &DENY, nodes, diagnostics).unwrap_or_default(),
             may_connect_from: may_connect_from(&section, diagnostics),
             max_ttl: max_ttl(&section, diagnostics),
+            join: join(&section, diagnostics),
             permit: role_permit(&section, diagnostics),
         };
         if name.is_some_and(|name| seen.is_new(name, &section, &ROLE_NAME, diagnostics)) {
@@ -162,6 +183,15 @@ fn max_ttl(section: &Section<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<S
     })
 }
 
+fn join(section: &Section<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Spanned<JoinMode>> {
+    let key = &JOIN;
+    let mode = |text: &str| JoinMode::of_word(text).ok_or_else(|| expected(key, text));
+    Some(Spanned {
+        value: section.value(key, mode, diagnostics)?.value,
+        line: section.line_of(key)?,
+    })
+}
+
 fn role_permit(section: &Section<'_>, diagnostics: &mut Diagnostics<'_>) -> RolePermit {
     let section = section.section(&ROLE_PERMIT, diagnostics);
     let values = permit(&section, diagnostics).unwrap_or_default();
@@ -204,6 +234,9 @@ pub(super) fn print_role(role: &Role) -> Vec<String> {
     if let Some(span) = role.max_ttl {
         let name = MAX_TTL.name;
         lines.push(format!("    {name}: {}", format_duration(span.value)));
+    }
+    if let Some(join) = role.join {
+        lines.push(format!("    {}: {}", JOIN.name, join.value));
     }
     if !role.permit.lines.is_empty() {
         lines.push(format!("    {}:", ROLE_PERMIT.name));

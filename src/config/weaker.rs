@@ -16,7 +16,7 @@ use super::rule::rule_text;
 use super::scalar::NONE;
 use super::users::USER_ROLES;
 use crate::access::{
-    Direction, EndpointPatterns, NamePattern, NamePatterns, Permissions, PermitKey, Role,
+    Direction, EndpointPatterns, JoinMode, NamePattern, NamePatterns, Permissions, PermitKey, Role,
     RoleBinding, Rule,
 };
 use crate::audit::Weaker;
@@ -121,6 +121,7 @@ impl WeakerList {
         if old.roles.is_empty() {
             // What connections carry, and how long certificates live, is another matter.
             for role in &new.roles {
+                self.role_join(None, role);
                 self.role_ttl(None, role, old);
                 self.role_permit(None, role, old, new);
             }
@@ -138,6 +139,7 @@ impl WeakerList {
         for role in &new.roles {
             let before = named(&old.roles, &role.name);
             self.role(before, role);
+            self.role_join(before, role);
             self.role_ttl(before, role, old);
             self.role_permit(before, role, old, new);
         }
@@ -176,6 +178,15 @@ impl WeakerList {
             before.may_connect_from.as_ref().map(|stated| &stated.value),
             role.may_connect_from.as_ref().map(|stated| &stated.value),
         );
+    }
+
+    /// Nobody joins the sessions of others without the key, also where there are no roles.
+    fn role_join(&mut self, before: Option<&Role>, role: &Role) {
+        let mode = |role: &Role| role.join.map(|join| join.value);
+        let (had, has) = (before.and_then(mode), mode(role));
+        let shown = |mode: Option<JoinMode>| mode.map_or(NONE, JoinMode::word).to_owned();
+        let key = format!("{}[{}].{}", keys::ROLES.name, role.name, keys::JOIN.name);
+        self.add(has > had, key, shown(had), shown(has));
     }
 
     /// Without the key in a role, `auth_service` says how long certificates are made for, and the proxy
@@ -469,6 +480,16 @@ mod tests {
             "roles: [{ name: r, max_ttl: 2h }]",
         ),
         ("roles[].max_ttl", "", "roles: [{ name: r, max_ttl: 31h }]"),
+        (
+            "roles[].join",
+            "",
+            "roles: [{ name: r, allow: [{}], join: observe }]",
+        ),
+        (
+            "roles[].join",
+            "roles: [{ name: r, allow: [{}], join: observe }]",
+            "roles: [{ name: r, allow: [{}], join: type }]",
+        ),
         ("auth_service.max_ttl", "", "auth_service: { max_ttl: 31h }"),
         (
             "auth_service.node_ttl",

@@ -168,6 +168,7 @@ fn no_certificate_lives_longer_than_the_policy_allows() {
             value: HOUR / 2,
             line: 4,
         }),
+        join: None,
         permit: RolePermit::default(),
     });
     let member = RoleBinding {

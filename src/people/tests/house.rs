@@ -195,6 +195,7 @@ fn settings(factor: RequiredFactor, has_local: bool) -> PeopleSettings {
         deny: Vec::new(),
         may_connect_from: None,
         max_ttl: None,
+        join: None,
         permit: RolePermit::default(),
     };
     let dba = Arc::new(dba);
