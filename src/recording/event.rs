@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::participant::ParticipantInput;
 use super::verbatim::{Verbatim, from_hex};
 use crate::model::text;
 
@@ -241,6 +242,8 @@ pub enum EventKind {
     Input(Vec<u8>),
     /// This many bytes were typed and not stored.
     InputWithheld(u64),
+    /// What a participant of the session typed.
+    ParticipantInput(ParticipantInput),
     /// The terminal has a new size.
     Resize {
         /// Width in characters, at least 1.

@@ -49,7 +49,9 @@ impl ByteTotals {
                 self.withheld = self.withheld.saturating_add(*count);
             }
             EventKind::Gap(gap) => self.lost = self.lost.saturating_add(gap.bytes),
-            EventKind::Resize { .. }
+            // Another person than the one whose session it is.
+            EventKind::ParticipantInput(_)
+            | EventKind::Resize { .. }
             | EventKind::Marker(_)
             | EventKind::Request(_)
             | EventKind::Exit(_)

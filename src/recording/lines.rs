@@ -17,6 +17,7 @@ pub(super) const ERROR_OUTPUT: char = 'e';
 pub(super) const INPUT: char = 'i';
 pub(super) const INPUT_WITHHELD: char = 'w';
 pub(super) const BLOB: char = 'b';
+pub(super) const PARTICIPANT_INPUT: char = 'j';
 pub(super) const RESIZE: char = 'r';
 pub(super) const MARKER: char = 'm';
 pub(super) const REQUEST: char = 'q';
@@ -110,6 +111,7 @@ pub(super) fn plain(event: &EventKind) -> Option<(char, String)> {
     Some(match event {
         EventKind::Output { .. } | EventKind::Input(_) => return None,
         EventKind::InputWithheld(count) => (INPUT_WITHHELD, count.to_string()),
+        EventKind::ParticipantInput(input) => (PARTICIPANT_INPUT, json(input)),
         EventKind::Resize { cols, rows } => (RESIZE, format!("{cols}x{rows}")),
         EventKind::Marker(text) => (MARKER, text.clone()),
         EventKind::Request(note) => (REQUEST, json(note)),
@@ -138,6 +140,7 @@ fn event(code: char, data: String) -> Option<EventKind> {
         },
         INPUT => EventKind::Input(data.into_bytes()),
         INPUT_WITHHELD => EventKind::InputWithheld(data.parse().ok()?),
+        PARTICIPANT_INPUT => EventKind::ParticipantInput(serde_json::from_str(&data).ok()?),
         RESIZE => {
             let (cols, rows) = size(&data)?;
             EventKind::Resize { cols, rows }

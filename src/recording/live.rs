@@ -12,6 +12,7 @@ use super::footer::Footer;
 use super::header::Header;
 use super::lazy::ScreenSnapshot;
 use super::lines;
+use super::participant::{ParticipantInput, Typed};
 use super::queue::{Queue, QueuedKind};
 
 /// What the configuration says about recordings.
@@ -106,6 +107,22 @@ impl<W: Write> Live<W> {
                 .push(at, QueuedKind::Withheld(bytes.len() as u64), &[]);
         } else {
             self.queue.push(at, QueuedKind::Bytes(Stream::Stdin), bytes);
+        }
+    }
+
+    /// Records what a participant typed: stores it or counts it, as [`Live::input`].
+    pub fn participant_input(&mut self, now: Duration, participant: u16, user: &str, bytes: &[u8]) {
+        for bytes in bytes.chunks(super::text::MAX_TEXT) {
+            let typed = match self.options.pty_input {
+                true => Typed::Bytes(bytes.into()),
+                false => Typed::Withheld(bytes.len() as u64),
+            };
+            let input = ParticipantInput {
+                participant,
+                user: user.to_owned(),
+                typed,
+            };
+            self.line(now, lines::PARTICIPANT_INPUT, &lines::json(&input));
         }
     }
 

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use ssh_encoding::base64::{Base64, Encoding};
 
 use super::super::event::{Event, EventKind};
+use super::super::participant::{ParticipantInput, Typed};
 use super::super::reader::{Reader, State};
 use super::error::ExportError;
 use crate::model::text;
@@ -44,6 +45,7 @@ fn object(event: &Event) -> Value {
         }
         EventKind::Input(bytes) => ("input", bytes_of(bytes)),
         EventKind::InputWithheld(count) => ("input-withheld", vec![("bytes", json!(count))]),
+        EventKind::ParticipantInput(input) => ("participant-input", participant_input(input)),
         EventKind::Resize { cols, rows } => {
             ("resize", vec![("cols", json!(cols)), ("rows", json!(rows))])
         }
@@ -58,6 +60,18 @@ fn object(event: &Event) -> Value {
     let head = [("type", json!(kind)), ("at", json!(event.at.as_secs_f64()))];
     let fields = head.into_iter().chain(fields);
     fields.map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+fn participant_input(input: &ParticipantInput) -> Vec<(&'static str, Value)> {
+    let mut fields = vec![
+        ("participant", json!(input.participant)),
+        ("user", json!(input.user)),
+    ];
+    match &input.typed {
+        Typed::Bytes(said) => fields.extend(bytes_of(said.bytes())),
+        Typed::Withheld(count) => fields.push(("bytes", json!(count))),
+    }
+    fields
 }
 
 fn bytes_of(bytes: &[u8]) -> Vec<(&'static str, Value)> {
