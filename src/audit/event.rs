@@ -12,6 +12,7 @@ use crate::sys::account::Actor;
 use super::EventKind;
 use super::fields::{UnixSeconds, or_nulls};
 use super::node::NodeEvent;
+use super::participant::{JoinedSession, LeftSession};
 use super::person::PersonEvent;
 
 /// Which part of the way an event is about.
@@ -280,6 +281,10 @@ pub enum AuditEvent {
         recording: RecordingState,
         reason: &'static str,
     },
+    /// See [`EventKind::SessionJoined`].
+    SessionJoined(JoinedSession),
+    /// See [`EventKind::SessionLeft`].
+    SessionLeft(LeftSession),
     /// See [`EventKind::ChannelRefused`].
     ChannelRefused {
         what: RefusedKind,
@@ -525,6 +530,8 @@ impl AuditEvent {
             Self::ProgramRun { .. } => EventKind::ProgramRun,
             Self::SessionStart { .. } => EventKind::SessionStart,
             Self::SessionEnd { .. } => EventKind::SessionEnd,
+            Self::SessionJoined(_) => EventKind::SessionJoined,
+            Self::SessionLeft(_) => EventKind::SessionLeft,
             Self::ChannelRefused { .. } => EventKind::ChannelRefused,
             Self::RequestIgnored { .. } => EventKind::RequestIgnored,
             Self::RecordingFailed { .. } => EventKind::RecordingFailed,

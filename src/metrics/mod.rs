@@ -43,6 +43,8 @@ families! {
         "Sessions that run. All forwarded channels of a connection are one session.";
     sessions: MeterSet<crate::model::SessionKind, Counter>, "rproxy_sessions",
         "Sessions that began.";
+    session_participants: Gauge, "rproxy_session_participants",
+        "People who have joined live sessions of others.";
     refusals: Refusals, "rproxy_refusals",
         "Refusals that the audit log has as auth.failure and refusal, by the leg that failed and the reason there.";
     channel_refusals: MeterSet<crate::audit::RefusedKind, Counter>, "rproxy_channel_refusals",
