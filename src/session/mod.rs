@@ -11,6 +11,7 @@ mod context;
 mod forwards;
 mod killing;
 mod leaving;
+mod participants;
 mod recorded;
 mod recorded_session;
 mod recorder;
@@ -29,8 +30,13 @@ use crate::store::Recordings;
 pub use command::{Reason, ReasonError, SessionCommand};
 pub use context::{EarlyText, SessionContext};
 pub use killing::SessionLocation;
+pub use participants::{
+    ClientNotice, JoinRefusal, JoinRequest, Joiner, Keystrokes, ParticipantRow, Participation,
+    ViewPiece,
+};
+use recorded_session::RecordedSession;
 pub use recorder::{Recorder, RecordingLost};
-pub use registry::{LiveConnection, LiveSession, Registration, Registry};
+pub use registry::{Inbox, LiveConnection, LiveSession, Registration, Registry};
 
 /// How sessions are recorded.
 #[derive(Clone, Debug)]

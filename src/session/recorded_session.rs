@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::context::EarlyText;
+use super::participants::Audience;
 use super::recorded::{Recorded, Writer};
 use super::registry::SessionRegistration;
 use crate::metrics::GaugeGuard;
-use crate::model::{SessionId, text};
+use crate::model::{ParticipantId, SessionId, text};
 use crate::recording::{
     self, ChannelNote, ExitNote, ExitSignal, GapNote, Live, RecordingError, ScreenSnapshot,
     Verbatim,
@@ -38,6 +39,8 @@ pub(super) struct RecordedSession {
     pub(super) seat: SessionRegistration,
     /// How many bytes of the recording were counted in the metrics.
     counted: u64,
+    /// Who has joined it.
+    pub(super) audience: Audience,
     /// Counts the session as running.
     pub(super) running: Option<GaugeGuard>,
 }
@@ -62,6 +65,7 @@ impl RecordedSession {
             incomplete: false,
             seat,
             counted: 0,
+            audience: Audience::default(),
             running: None,
         }
     }
@@ -80,7 +84,7 @@ impl RecordedSession {
 
     /// The memory of its compressor, in bytes.
     pub(super) fn held(&self) -> usize {
-        self.recorded.writer().map_or(0, Live::held)
+        self.recorded.writer().map_or(0, Live::held) + self.audience.held()
     }
 
     /// The recording, to write to it.
@@ -97,6 +101,9 @@ impl RecordedSession {
             Stream::Stdout | Stream::Stderr => self.bytes_out += length,
         }
         self.seat.carried(self.bytes_in, self.bytes_out);
+        if stream != Stream::Stdin {
+            self.audience.stage(bytes);
+        }
         let Some(live) = self.touch() else { return };
         match stream {
             Stream::Stdin => live.input(now, bytes),
@@ -105,7 +112,23 @@ impl RecordedSession {
         }
     }
 
+    /// Records what a participant has typed.
+    pub(super) fn injected(&mut self, now: Duration, participant: ParticipantId, bytes: &[u8]) {
+        let members = self.audience.members();
+        let member = members.iter().find(|member| member.id == participant);
+        let user = member.map_or_else(String::new, |member| member.joiner.user.clone());
+        if let Some(live) = self.touch() {
+            live.participant_input(now, participant.number(), &user, bytes);
+        }
+    }
+
+    /// Who has joined, for people who look who is there.
+    pub(super) fn list_participants(&self) {
+        self.seat.list_participants(self.audience.rows());
+    }
+
     pub(super) fn resize(&mut self, now: Duration, columns: u32, rows: u32) {
+        self.audience.resize();
         if let Some(live) = self.touch() {
             live.resize(now, columns, rows);
         }

@@ -57,7 +57,7 @@ fn lost_text(session: SessionId, error: &dyn std::error::Error) -> String {
 pub struct Recorder {
     pub(super) recording: RecordingSettings,
     audit: AuditLog,
-    metrics: Arc<Metrics>,
+    pub(super) metrics: Arc<Metrics>,
     scene: SessionContext,
     clock: Clock,
     origin: Instant,
@@ -148,6 +148,16 @@ impl Recorder {
         self.seat.leave();
     }
 
+    /// What is known about the connection.
+    pub(super) fn scene(&self) -> &SessionContext {
+        &self.scene
+    }
+
+    /// Where its events go.
+    pub(super) fn audit_log(&self) -> &AuditLog {
+        &self.audit
+    }
+
     pub(super) fn now(&self) -> Duration {
         self.origin.elapsed()
     }
@@ -169,6 +179,7 @@ impl Recorder {
             grown += sitting.grown();
             self.held += sitting.held();
             let Err(source) = written else {
+                sitting.audience.publish();
                 continue;
             };
             let first = sitting.misses_something();
@@ -184,6 +195,7 @@ impl Recorder {
                     source: source.into(),
                 });
             }
+            sitting.audience.publish();
         }
         // If nothing was recorded, neither the metrics nor the clock are needed.
         if grown > 0 {
@@ -319,6 +331,7 @@ impl Recorder {
 
     pub(super) fn finish(&mut self, mut sitting: RecordedSession, reason: &'static str) {
         let now = self.now();
+        self.dismiss(&sitting, now);
         let mut finished = None;
         let state = match std::mem::replace(&mut sitting.recorded, Recorded::Off) {
             // If the recording could not be created, `recording.failed` was audited.
@@ -347,6 +360,10 @@ impl Recorder {
                 }
             },
         };
+        // What came with the end is recorded now, as far as it is relayed.
+        if self.lost.is_none() {
+            sitting.audience.publish();
+        }
         let closing = Closing {
             audit: self.audit.clone(),
             end: self.end_event(&sitting, now, state, reason),
@@ -457,15 +474,16 @@ impl Tap for Recorder {
         }
     }
 
-    fn injected(&mut self, channel: ChannelKey, _participant: ParticipantId, bytes: &[u8]) {
-        self.data(channel, Stream::Stdin, bytes);
-    }
-
-    fn notified(&mut self, channel: ChannelKey, text: &str) {
+    fn injected(&mut self, channel: ChannelKey, participant: ParticipantId, bytes: &[u8]) {
         let now = self.now();
         if let Some(sitting) = self.sittings.get_mut(&channel) {
-            sitting.mark(now, text.trim());
+            sitting.injected(now, participant, bytes);
+            self.tally.add(Flow::Stdin, bytes.len());
         }
+    }
+
+    fn notified(&mut self, _channel: ChannelKey, _text: &str) {
+        // The marker of what it says is there already.
     }
 
     fn resize(&mut self, channel: ChannelKey, columns: u32, rows: u32) {
@@ -531,7 +549,7 @@ fn failed(
 }
 
 /// Writes an event; if the audit log fails, the program's log gets it.
-fn tell(audit: &AuditLog, event: &AuditEvent) {
+pub(super) fn tell(audit: &AuditLog, event: &AuditEvent) {
     if let Err(error) = audit.emit(event) {
         tracing::error!(error = %chain(&error), "cannot write the audit log");
     }

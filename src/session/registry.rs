@@ -12,12 +12,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio_util::sync::CancellationToken;
 
 use super::command::SessionCommand;
 use super::context::SessionContext;
-use crate::model::{ConnectionId, SessionId, SessionKind};
+use super::participants::{JoinRefusal, JoinRequest, JoinSender, ParticipantRow};
+use crate::access::Route;
+use crate::model::{ConnectionId, HostAddress, Login, SessionId, SessionKind};
+
+/// How many people may be about to join the sessions of one connection.
+const MAX_JOINING: usize = 8;
 
 /// How many commands may wait at one connection, which checks for them many times a second.
 const MAX_ORDERS: usize = 8;
@@ -43,9 +48,25 @@ pub struct LiveConnection {
     pub client: SocketAddr,
     /// Since when it is relayed.
     pub start: DateTime<Utc>,
+    /// Where it leads, as the policy sees it.
+    pub route: Route,
+    /// The account on the host.
+    pub account: Login,
+    /// Where the host was reached.
+    pub host_address: HostAddress,
     sessions: Mutex<BTreeMap<SessionId, Arc<LiveSession>>>,
     orders: mpsc::Sender<SessionCommand>,
+    joining: JoinSender,
     gone: CancellationToken,
+}
+
+/// What comes to a connection from outside.
+#[derive(Debug)]
+pub struct Inbox {
+    /// Commands of administrators.
+    pub commands: mpsc::Receiver<SessionCommand>,
+    /// People who want to join a session.
+    pub joining: mpsc::Receiver<JoinRequest>,
 }
 
 /// What is known about a session when it begins.
@@ -77,10 +98,21 @@ pub struct LiveSession {
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     is_incomplete: AtomicBool,
+    participants: Mutex<Vec<ParticipantRow>>,
     gone: CancellationToken,
 }
 
 impl LiveSession {
+    /// Who has joined it, in the order in which they came.
+    #[must_use]
+    pub fn participants(&self) -> Vec<ParticipantRow> {
+        lock(&self.participants).clone()
+    }
+
+    pub(super) fn list_participants(&self, rows: Vec<ParticipantRow>) {
+        *lock(&self.participants) = rows;
+    }
+
     /// Bytes from the client so far.
     #[must_use]
     pub fn bytes_in(&self) -> u64 {
@@ -134,6 +166,17 @@ impl LiveConnection {
     pub fn order(&self, order: SessionCommand) -> bool {
         self.orders.try_send(order).is_ok()
     }
+
+    /// Passes on that somebody wants to join a session.
+    ///
+    /// # Errors
+    /// The connection is about to end, or too many others wait.
+    pub fn join(&self, request: JoinRequest) -> Result<(), JoinRefusal> {
+        self.joining.try_send(request).map_err(|error| match error {
+            TrySendError::Full(_) => JoinRefusal::Busy,
+            TrySendError::Closed(_) => JoinRefusal::Ended,
+        })
+    }
 }
 
 impl Registry {
@@ -158,15 +201,11 @@ impl Registry {
         })
     }
 
-    /// Lists a connection until its registration is dropped. Also returns the receiver of its
-    /// commands.
+    /// Lists a connection until its registration is dropped. Also returns what comes to it.
     #[must_use]
-    pub fn enter(
-        &self,
-        scene: &SessionContext,
-        start: DateTime<Utc>,
-    ) -> (Registration, mpsc::Receiver<SessionCommand>) {
-        let (orders, receiver) = mpsc::channel(MAX_ORDERS);
+    pub fn enter(&self, scene: &SessionContext, start: DateTime<Utc>) -> (Registration, Inbox) {
+        let (orders, commands) = mpsc::channel(MAX_ORDERS);
+        let (joining, requests) = mpsc::channel(MAX_JOINING);
         let route = scene.permit.route();
         let host = || route.target.host.to_string();
         let connection = Arc::new(LiveConnection {
@@ -177,8 +216,12 @@ impl Registry {
             host: route.node.clone().unwrap_or_else(host),
             client: scene.client,
             start,
+            route: route.clone(),
+            account: scene.permit.login().clone(),
+            host_address: scene.host_address,
             sessions: Mutex::default(),
             orders,
+            joining,
             gone: CancellationToken::new(),
         });
         lock(&self.0).insert(connection.id, Arc::clone(&connection));
@@ -187,7 +230,11 @@ impl Registry {
             registry,
             connection,
         };
-        (seat, receiver)
+        let inbox = Inbox {
+            commands,
+            joining: requests,
+        };
+        (seat, inbox)
     }
 }
 
@@ -211,6 +258,7 @@ impl Registration {
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             is_incomplete: AtomicBool::new(false),
+            participants: Mutex::default(),
             gone: CancellationToken::new(),
         });
         lock(&self.connection.sessions).insert(session.id, Arc::clone(&session));

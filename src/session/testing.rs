@@ -4,10 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::sync::mpsc::Receiver;
-
 use super::{
-    Options, Recorder, RecordingPolicy, RecordingSettings, Registry, SessionCommand, SessionContext,
+    Inbox, Options, Recorder, RecordingPolicy, RecordingSettings, Registry, SessionContext,
 };
 use crate::access::{
     self, HostWay, Identity, InnerProof, LoginPermit, Permissions, RequestedHost, Route, authorize,
@@ -54,7 +52,7 @@ pub(crate) fn recorder(
     directory: &Path,
     permit: LoginPermit,
     policy: RecordingPolicy,
-) -> (Recorder, Registry, Receiver<SessionCommand>) {
+) -> (Recorder, Registry, Inbox) {
     let clock = Clock::Fixed(NOW);
     let cluster: ClusterName = "example.test".parse().unwrap();
     let anywhere = SocketAddr::from(([192, 0, 2, 1], 22));
@@ -75,8 +73,8 @@ pub(crate) fn recorder(
         options: Options { pty_input: false },
     };
     let registry = Registry::default();
-    let (seat, orders) = registry.enter(&scene, clock.now());
+    let (seat, inbox) = registry.enter(&scene, clock.now());
     let audit = AuditLog::open(&DataDir::new(directory.join("data")), cluster, clock).unwrap();
     let recorder = Recorder::new(recording, audit, Arc::default(), clock, scene, seat);
-    (recorder, registry, orders)
+    (recorder, registry, inbox)
 }

@@ -491,7 +491,7 @@ impl<D: Dial> Connection<D> {
             legacy_algorithms: upstream.legacy_algorithms(),
             said,
         };
-        let (seat, commands) = self
+        let (seat, inbox) = self
             .services
             .registry
             .enter(&scene, self.services.clock.now());
@@ -507,7 +507,7 @@ impl<D: Dial> Connection<D> {
             timers,
             policy,
             scope: self.scope.clone(),
-            commands,
+            inbox,
             share,
         };
         let legs = (leg, upstream.leg);

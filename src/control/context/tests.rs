@@ -5,13 +5,12 @@ use std::sync::Mutex;
 
 use serde_json::{Value, json};
 use tokio::io::{DuplexStream, duplex};
-use tokio::sync::mpsc::Receiver;
 use tokio::time::Instant;
 
 use super::*;
 use crate::audit::AuditError;
 use crate::relay::{ChannelKey, Kind, Start, Stream, Tap};
-use crate::session::{Recorder, RecordingPolicy, testing};
+use crate::session::{Inbox, Recorder, RecordingPolicy, testing};
 
 /// The account of the proxy.
 const OWN: u32 = 997;
@@ -45,7 +44,7 @@ struct Process {
     context: ControlContext,
     log: Arc<MemoryLog>,
     recorder: Recorder,
-    commands: Receiver<SessionCommand>,
+    inbox: Inbox,
     connection: ConnectionId,
     _directory: tempfile::TempDir,
 }
@@ -57,7 +56,7 @@ impl Process {
 
     fn with_log(policy: RecordingPolicy, log: MemoryLog) -> Self {
         let directory = crate::sys::fs::private_tempdir();
-        let (recorder, registry, commands) =
+        let (recorder, registry, inbox) =
             testing::recorder(directory.path(), testing::permit(), policy);
         let log = Arc::new(log);
         let audit: Arc<dyn AuditSink> = Arc::clone(&log) as _;
@@ -71,7 +70,7 @@ impl Process {
             },
             log,
             recorder,
-            commands,
+            inbox,
             _directory: directory,
         }
     }
@@ -238,7 +237,10 @@ async fn where_nothing_can_be_audited_sessions_end_and_are_not_watched() {
         .request(kill(json!({ "session": session }), Value::Null))
         .await;
     assert_eq!(answer, [json!({ "pending": {} })], "nothing ends it here");
-    assert_eq!(process.commands.try_recv().unwrap().session, Some(session));
+    assert_eq!(
+        process.inbox.commands.try_recv().unwrap().session,
+        Some(session)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -252,7 +254,7 @@ async fn a_kill_is_passed_on_audited_and_answered_when_the_session_has_ended() {
         .await
         .unwrap();
     let (served, ()) = tokio::join!(process.context.serve(server, OWN), async {
-        let command = process.commands.recv().await.unwrap();
+        let command = process.inbox.commands.recv().await.unwrap();
         assert_eq!(command.session, Some(session));
         assert_eq!(command.by, "rproxy");
         assert_eq!(command.reason.unwrap().to_string(), "laptop lost");
@@ -287,12 +289,12 @@ async fn a_connection_ends_with_all_that_runs_on_it() {
     let Process {
         context,
         recorder,
-        mut commands,
+        mut inbox,
         log,
         ..
     } = process;
     let (served, ()) = tokio::join!(context.serve(server, 0), async {
-        let command = commands.recv().await.unwrap();
+        let command = inbox.commands.recv().await.unwrap();
         assert_eq!((command.session, command.reason), (None, None));
         drop(recorder);
     });
@@ -308,7 +310,7 @@ async fn a_connection_ends_with_all_that_runs_on_it() {
 async fn what_is_about_to_end_is_listed_and_waited_for() {
     let mut process = Process::new(RecordingPolicy::Strict);
     let session = process.start(3);
-    process.commands.close();
+    process.inbox.commands.close();
     let begun = Instant::now();
     let answer = process
         .request(kill(json!({ "session": session }), Value::Null))
@@ -350,7 +352,7 @@ async fn a_reason_that_would_drive_a_terminal_is_refused_and_nothing_ends() {
             "{reason:?}"
         );
     }
-    assert!(process.commands.try_recv().is_err());
+    assert!(process.inbox.commands.try_recv().is_err());
     assert!(process.events().is_empty());
 }
 
@@ -421,6 +423,6 @@ async fn a_client_that_leaves_costs_nothing_and_what_it_asked_for_is_done() {
         // The answer has no reader.
         let served = process.context.serve(server, 0).await.unwrap();
         assert_eq!(served.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
-        assert_eq!(process.commands.try_recv().is_ok(), is_done);
+        assert_eq!(process.inbox.commands.try_recv().is_ok(), is_done);
     }
 }

@@ -5,7 +5,6 @@ mod exact;
 use std::sync::Arc;
 
 use serde_json::Value;
-use tokio::sync::mpsc::Receiver;
 
 use super::*;
 use crate::model::{SessionId, SessionKind};
@@ -16,19 +15,19 @@ use crate::relay::{ChannelKey, Destination, Kind, Start, Stream, Tap};
 struct House {
     registry: Registry,
     recorder: Recorder,
-    orders: Receiver<SessionCommand>,
+    inbox: Inbox,
     directory: tempfile::TempDir,
 }
 
 impl House {
     fn new(policy: RecordingPolicy) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let (recorder, registry, orders) =
+        let (recorder, registry, inbox) =
             testing::recorder(directory.path(), testing::permit(), policy);
         Self {
             recorder,
             registry,
-            orders,
+            inbox,
             directory,
         }
     }
@@ -251,8 +250,8 @@ async fn orders_are_passed_on_and_do_not_pile_up() {
     };
     let taken = (0..1000).take_while(|_| order()).count();
     assert!((1..100).contains(&taken), "{taken}");
-    assert!(house.orders.recv().await.is_some());
+    assert!(house.inbox.commands.recv().await.is_some());
     assert!(order());
-    house.orders.close();
+    house.inbox.commands.close();
     assert!(!order());
 }

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Poll;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -10,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::pump::Bridge;
 use super::updates::ConnectionUpdate;
-use crate::session::SessionCommand;
+use crate::session::Inbox;
 use crate::ssh::end_reason::EndReason;
 
 /// How many bytes are relayed before the outer connection's task runs, so that they are sent while
@@ -30,11 +31,13 @@ where
         &mut self,
         mut ended: Pin<&mut impl Future<Output = EndReason>>,
         mut updates: mpsc::Receiver<ConnectionUpdate>,
-        mut commands: mpsc::Receiver<SessionCommand>,
+        mut inbox: Inbox,
     ) -> Result<Infallible, EndReason> {
         // How many bytes were relayed since timers and commands were last checked.
         let mut since_turn = 0;
+        let wake = Arc::clone(&self.wake);
         loop {
+            self.attend();
             self.relay_packets()?;
             self.legs.send_ready().await;
             self.count_held();
@@ -55,7 +58,9 @@ where
                 biased;
                 end = &mut ended => return Err(end),
                 Some(update) = updates.recv() => self.handle_update(update),
-                Some(command) = commands.recv() => self.handle_command(&command)?,
+                Some(command) = inbox.commands.recv() => self.handle_command(&command)?,
+                Some(request) = inbox.joining.recv() => self.handle_joining(request)?,
+                () = wake.notified() => {}
                 due = self.timers.due() => self.handle_expired(due)?,
                 () = tokio::time::sleep(idle.unwrap_or_default()), if idle.is_some() => self.rest()?,
                 read = poll_fn(|context| self.legs.poll_transfer(room, context)) => since_turn = read?,

@@ -3,7 +3,7 @@
 //! One task, no queue between the legs. Everything that one read brought is recorded and stored
 //! before any of it is sent on (`pump`). Reading from one side never waits for writing to the other:
 //! a side cannot send more than the other has granted. The loop is in `drive`; changes from outside
-//! are in `updates` and `commands`; the end is in `finish`.
+//! are in `updates` and `commands`, people who have joined in `participants`; the end is in `finish`.
 
 mod commands;
 mod drive;
@@ -13,6 +13,7 @@ mod ends;
 mod faults;
 mod finish;
 mod legs;
+mod participants;
 mod pump;
 mod updates;
 
@@ -25,7 +26,7 @@ use self::legs::Legs;
 use self::pump::Bridge;
 use self::updates::ended_from_outside;
 use crate::relay::Relay;
-use crate::session::{Recorder, SessionCommand};
+use crate::session::{Inbox, Recorder};
 use crate::ssh::budget::Share;
 use crate::ssh::leg::Leg;
 use crate::ssh::policy_monitor::PolicyMonitor;
@@ -43,8 +44,8 @@ pub(crate) struct RelayLimits {
     pub(crate) policy: PolicyMonitor,
     /// The end of the outer connection or of the proxy.
     pub(crate) scope: Scope,
-    /// Commands of administrators.
-    pub(crate) commands: mpsc::Receiver<SessionCommand>,
+    /// Commands of administrators, and people who join.
+    pub(crate) inbox: Inbox,
     /// The connection's part of the memory budget.
     pub(crate) share: Share,
 }
@@ -63,7 +64,7 @@ pub(crate) async fn run<C, H>(
         timers,
         policy,
         scope,
-        commands,
+        inbox,
         share,
     } = limits;
     let audit = policy.witness();
@@ -74,7 +75,7 @@ pub(crate) async fn run<C, H>(
         Ok(()) => {
             let (sender, updates) = mpsc::channel(1);
             let ended = pin!(ended_from_outside(policy, scope, sender));
-            let Err(end) = bridge.drive(ended, updates, commands).await;
+            let Err(end) = bridge.drive(ended, updates, inbox).await;
             end
         }
         Err(end) => end,

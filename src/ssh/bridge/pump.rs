@@ -2,8 +2,11 @@
 //!
 //! Everything that one read brought is recorded and stored before any of it is sent on.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
 
 use super::legs::Legs;
 use crate::relay::{ExistingChannel, Outgoing, Relay, Side};
@@ -44,6 +47,8 @@ pub(super) struct Bridge<C, H> {
     pub(super) share: Share,
     /// The messages that result from one read, until it is recorded.
     pub(super) planned: Vec<Outgoing>,
+    /// Participants wake the connection through this.
+    pub(super) wake: Arc<Notify>,
     /// The user was informed that SSH inside a forward is closed.
     told_of_nested_ssh: bool,
 }
@@ -67,6 +72,7 @@ where
             timers,
             share,
             planned: Vec::new(),
+            wake: Arc::default(),
             told_of_nested_ssh: false,
         }
     }

@@ -121,7 +121,7 @@ async fn proxy(
     let mut host = Leg::new(to_host, transport(false));
     let established = handshakes(&mut client, &mut host);
     timeout(GRACE, established).await.unwrap().unwrap();
-    let (recorder, registry, commands) = recorder(directory);
+    let (recorder, registry, inbox) = recorder(directory);
     let connection = recorder.connection();
     let timers = ConnectionTimers::new(&cause.limits, cause.valid_before, Clock::Fixed(NOW), None);
     let legs = Legs { client, host };
@@ -131,7 +131,7 @@ async fn proxy(
     let mut session = None;
     let end = {
         let ended = pin!(outside(cause, running, &registry, &mut session));
-        let Err(end) = bridge.drive(ended, updates, commands).await;
+        let Err(end) = bridge.drive(ended, updates, inbox).await;
         end
     };
     let data = crate::model::DataDir::new(directory.path().join("data"));

@@ -31,7 +31,7 @@ use crate::cert::testing::{NOW, ed25519};
 use crate::model::DataDir;
 use crate::recording::{EventKind, Reader, State};
 use crate::relay::{Peers, Relay};
-use crate::session::{Recorder, RecordingPolicy, Registry, SessionCommand, testing};
+use crate::session::{Inbox, Recorder, RecordingPolicy, Registry, testing};
 use crate::ssh::budget::Share;
 use crate::ssh::leg::{Leg, LegError, LegEvent};
 use crate::ssh::timers::{ConnectionTimers, TimeLimits};
@@ -102,9 +102,7 @@ pub(super) fn transport(is_server: bool) -> Transport {
 }
 
 /// A recorder that does not wait for new keys each time.
-pub(super) fn recorder(
-    directory: &TempDir,
-) -> (Recorder, Registry, mpsc::Receiver<SessionCommand>) {
+pub(super) fn recorder(directory: &TempDir) -> (Recorder, Registry, Inbox) {
     static PERMIT: OnceLock<LoginPermit> = OnceLock::new();
     let permit = PERMIT.get_or_init(testing::permit).clone();
     testing::recorder(directory.path(), permit, RecordingPolicy::Strict)
@@ -144,8 +142,10 @@ async fn proxy(to_user: Faulty, to_host: Faulty, recorder: Recorder, share: Shar
     // Nothing changes what it may carry, and no command ends it.
     let (_sender, updates) = mpsc::channel(1);
     let (_sender, commands) = mpsc::channel(1);
+    let (_sender, joining) = mpsc::channel(1);
+    let inbox = Inbox { commands, joining };
     let Err(end) = bridge
-        .drive(pin!(std::future::pending()), updates, commands)
+        .drive(pin!(std::future::pending()), updates, inbox)
         .await;
     bridge.finish(end, |_| ()).await;
 }
