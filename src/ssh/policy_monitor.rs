@@ -186,14 +186,46 @@ impl PolicyMonitor {
             if let Some(change) = self.look() {
                 return change;
             }
-            let next_look = self.next_look();
-            tokio::select! {
-                changed = self.source.changed() => if changed.is_err() {
-                    // No further change follows: the proxy is about to exit.
-                    std::future::pending::<()>().await;
-                },
-                () = tokio::time::sleep(next_look.unwrap_or_default()), if next_look.is_some() => {}
+            self.wait(self.next_look()).await;
+        }
+    }
+
+    /// Waits until a person who has joined a session of somebody else may not stay: for the reasons
+    /// that end a connection of their own, and because of what `judge` decides with the settings in
+    /// force. Returns a sentence. Audits nothing.
+    pub(crate) async fn unwelcome(
+        mut self,
+        judge: impl Fn(&Settings, &Identity) -> Result<(), String>,
+    ) -> String {
+        loop {
+            let settings = self.source.settings.take();
+            self.source.stopping.borrow_and_update();
+            if let Some(refusal) = self.revoked().or_else(|| self.ended_sign_in()) {
+                return refusal.message;
             }
+            self.take_access();
+            if let Err(why) = judge(&settings, &self.user) {
+                return why;
+            }
+            let ends = settings.time.ends_with_certificate && self.user.sign_in().is_none();
+            let left = self.user.valid_before();
+            let left = left.saturating_sub(self.source.clock.unix_seconds());
+            if ends && left == 0 {
+                return "the certificate has expired".to_owned();
+            }
+            let expires = ends.then(|| Duration::from_secs(left).min(LOOK));
+            self.wait(self.next_look().or(expires)).await;
+        }
+    }
+
+    /// Waits for a change, or until the clock has to be read again.
+    async fn wait(&mut self, next_look: Option<Duration>) {
+        tokio::select! {
+            changed = self.source.changed() => if changed.is_err() {
+                // No further change follows: the proxy is about to exit.
+                std::future::pending::<()>().await;
+            },
+            () = tokio::time::sleep(next_look.unwrap_or_default()), if next_look.is_some() => {}
         }
     }
 

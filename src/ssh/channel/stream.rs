@@ -36,6 +36,8 @@ struct StreamState {
     gone: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
+    /// Waits until the channel is gone.
+    watcher: Option<Waker>,
 }
 
 impl Default for StreamState {
@@ -52,6 +54,7 @@ impl Default for StreamState {
             gone: false,
             reader: None,
             writer: None,
+            watcher: None,
         }
     }
 }
@@ -199,6 +202,19 @@ impl ChannelHandle {
         self.shared.driver.notify_one();
     }
 
+    /// Waits until the peer has closed the channel, or the connection is gone. One task may wait. Cancel-safe.
+    pub(crate) async fn hung_up(&self) {
+        std::future::poll_fn(|context| {
+            let mut state = self.shared.lock();
+            if state.gone {
+                return Poll::Ready(());
+            }
+            state.watcher = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
     /// Sets the exit status that the client's ssh returns.
     pub(crate) fn exit_status(&self, status: u32) {
         self.shared.lock().exit_status = Some(status);
@@ -254,6 +270,7 @@ impl ChannelPort {
         state.gone = true;
         wake(&mut state.reader);
         wake(&mut state.writer);
+        wake(&mut state.watcher);
     }
 
     /// What the driver has to do for this channel beside its output.

@@ -63,10 +63,19 @@ pub(crate) fn serve(
                 return Ok(false);
             };
             session.has_terminal = true;
+            session.terminal_size = terminal_size(data);
             Ok(true)
         }
         // ssh sends its own environment along.
         "env" | "window-change" | KEEP_ALIVE | "eow@openssh.com" => Ok(false),
         other => services.on_unknown_request(other).map(|()| false),
     }
+}
+
+/// Columns and rows of a `pty-req` (RFC 4254, 6.2); `None` where it does not say them.
+fn terminal_size(data: &Bytes) -> Option<(u32, u32)> {
+    let mut fields = Fields::of_request(data);
+    let _term = fields.string().ok()?;
+    let size = (fields.uint32().ok()?, fields.uint32().ok()?);
+    (size.0 > 0 && size.1 > 0).then_some(size)
 }

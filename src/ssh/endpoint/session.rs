@@ -10,6 +10,8 @@ pub(crate) struct PendingSession {
     pub(crate) forwards_agent: bool,
     /// It has asked for a terminal: a person reads what is said here.
     pub(crate) has_terminal: bool,
+    /// The terminal's columns and rows, where it has said them.
+    pub(crate) terminal_size: Option<(u32, u32)>,
 }
 
 impl PendingSession {
@@ -19,6 +21,7 @@ impl PendingSession {
             stream,
             forwards_agent: false,
             has_terminal: false,
+            terminal_size: None,
         }
     }
 }

@@ -13,13 +13,15 @@ use super::refusal::{self, Refusal};
 use super::settings::{CurrentSettings, Settings};
 use super::tunnels::Tunnels;
 use crate::access::{
-    self, Denial, Grant, HostWay, Identity, LoginPermit, Permit, RequestedHost, Route,
+    self, Denial, Grant, HostWay, Identity, JoinDenial, JoinGrant, LoginPermit, Permit,
+    RequestedHost, Route,
 };
 use crate::cert::PresentedKey;
 use crate::dns::Resolver;
 use crate::model::{ClusterName, HostAddress, HostName, Target};
 use crate::net::canonical;
 use crate::nodes::{self, Inventory, Match, Node, ResolveError, Whereabouts, may_dial, place};
+use crate::session::LiveConnection;
 
 /// Decides where clients may go, from the name that they request to the addresses that are dialled,
 /// and which nodes a host is.
@@ -159,6 +161,33 @@ impl Router {
         for place in known.chain(self.places_of(settings, route, address, Some(key))) {
             if place != named {
                 grant = grant.and(permit.judge_again(&settings.policy, &place)?);
+            }
+        }
+        Ok(grant)
+    }
+
+    /// Decides whether an identity at this address may join the sessions of a live connection: the
+    /// policy must permit it at all nodes that the host is, and the strictest mode applies.
+    ///
+    /// # Errors
+    /// Why not, for administrators.
+    pub(crate) fn judge_join(
+        &self,
+        settings: &Settings,
+        (identity, from): (&Identity, IpAddr),
+        live: &LiveConnection,
+    ) -> Result<JoinGrant, JoinDenial> {
+        let inventory = &settings.inventory;
+        let judge = |place: &RequestedHost| {
+            access::may_join(&settings.policy, identity, place, &live.account, from)
+        };
+        let named = inventory.place_named(&live.route.place.name);
+        let mut grant = judge(&named)?;
+        let known = live.route.also.iter();
+        let known = known.map(|place| inventory.place_named(&place.name));
+        for place in known.chain(self.places_of(settings, &live.route, live.host_address, None)) {
+            if place != named {
+                grant = grant.and(judge(&place)?);
             }
         }
         Ok(grant)

@@ -45,6 +45,8 @@ programs! {
         "the hosts that you may log in to, and under which logins"
     Status "status" "status" true
         "who you are here, with which key, and until when"
+    Join "join" "join [SESSION] [--observe] [--format json]" true
+        "the live sessions that you may join; with an id, joins one (ssh -t)"
     Login "login" "login [--add]" false
         "signs in ahead of time; --add puts a key with a certificate into your agent (ssh -A)"
     Logout "logout" "logout [--everywhere]" false
@@ -68,6 +70,18 @@ pub(super) enum ProgramCall {
     List {
         /// As JSON instead of a table.
         as_json: bool,
+    },
+    /// `join`
+    Joinable {
+        /// As JSON instead of a table.
+        as_json: bool,
+    },
+    /// `join SESSION`
+    Join {
+        /// The id, or how it begins.
+        session: String,
+        /// Only to see it, also where the policy allows more.
+        observes: bool,
     },
     /// `status`
     Status,
@@ -128,6 +142,18 @@ impl ProgramCall {
             (ProgramName::List, ["--format", "json"] | ["--format=json"]) => {
                 Ok(Self::List { as_json: true })
             }
+            (ProgramName::Join, []) => Ok(Self::Joinable { as_json: false }),
+            (ProgramName::Join, ["--format", "json"] | ["--format=json"]) => {
+                Ok(Self::Joinable { as_json: true })
+            }
+            (ProgramName::Join, [session] | ["--observe", session] | [session, "--observe"])
+                if !session.starts_with('-') =>
+            {
+                Ok(Self::Join {
+                    session: (*session).to_owned(),
+                    observes: arguments.len() > 1,
+                })
+            }
             (ProgramName::Status, []) => Ok(Self::Status),
             (ProgramName::Login, []) => Ok(Self::Login { adds: false }),
             (ProgramName::Login, ["--add"]) => Ok(Self::Login { adds: true }),
@@ -149,6 +175,7 @@ impl ProgramCall {
         match self {
             Self::Help => ProgramName::Help,
             Self::List { .. } => ProgramName::List,
+            Self::Joinable { .. } | Self::Join { .. } => ProgramName::Join,
             Self::Status => ProgramName::Status,
             Self::Login { .. } => ProgramName::Login,
             Self::Logout { .. } => ProgramName::Logout,
@@ -183,6 +210,19 @@ mod tests {
             call("keys rm SHA256:abc"),
             Ok(ProgramCall::RemoveKey { fingerprint })
         );
+        assert_eq!(call("join"), Ok(ProgramCall::Joinable { as_json: false }));
+        assert_eq!(
+            call("join --format=json"),
+            Ok(ProgramCall::Joinable { as_json: true })
+        );
+        let join = |observes| {
+            let session = "01920000".to_owned();
+            Ok(ProgramCall::Join { session, observes })
+        };
+        assert_eq!(call("join 01920000"), join(false));
+        for observes in ["join 01920000 --observe", "join --observe 01920000"] {
+            assert_eq!(call(observes), join(true), "{observes}");
+        }
         for unknown in ["", " ", "id", "LS", "help; id", "proxy:db1:22", "ls;id"] {
             assert_eq!(call(unknown), Err(NotACall::Unknown), "{unknown:?}");
         }
@@ -192,6 +232,9 @@ mod tests {
         for (other, name) in [
             ("ls db1", ProgramName::List),
             ("ls --format yaml", ProgramName::List),
+            ("join --observe", ProgramName::Join),
+            ("join --observe --observe", ProgramName::Join),
+            ("join a b", ProgramName::Join),
             ("status -v", ProgramName::Status),
             ("keys rm", ProgramName::Keys),
             ("passwd secret", ProgramName::Password),

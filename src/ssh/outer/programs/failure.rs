@@ -5,6 +5,9 @@ use std::io;
 use crate::ipc::PeopleRefusal;
 use crate::ssh::waiting_line::AskError;
 
+/// The exit status of a program that has failed.
+pub(super) const FAILED: u32 = 1;
+
 /// Why a program has ended without a result.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ProgramError {

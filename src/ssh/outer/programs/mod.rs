@@ -7,6 +7,7 @@ mod call;
 mod context;
 mod failure;
 mod help;
+mod join;
 mod line;
 mod list;
 mod login;

@@ -102,6 +102,7 @@ mod tests {
             stream,
             forwards_agent: false,
             has_terminal: true,
+            terminal_size: None,
         });
         let own = OwnAffairs::new(&person);
         let command = OwnCommand::ChangePassword;

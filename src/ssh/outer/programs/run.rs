@@ -4,14 +4,12 @@ use std::io;
 
 use super::call::{ProgramCall, ProgramName};
 use super::context::ProgramContext;
-use super::failure::ProgramError;
+use super::failure::{FAILED, ProgramError};
 use super::own::OwnAffairs;
 use super::session::ProgramSession;
-use super::{help, list, login, status};
+use super::{help, join, list, login, status};
 use crate::ipc::OwnCommand;
 
-/// The exit status of a program that has failed.
-const FAILED: u32 = 1;
 /// The exit status for arguments that a program does not take.
 const MISUSED: u32 = 2;
 /// The exit status of a program that the user has interrupted, as shells have it for SIGINT.
@@ -72,6 +70,13 @@ async fn program(
     match call {
         ProgramCall::Help => session.print(&help::text(context)).await?,
         ProgramCall::List { as_json } => return Ok(list_hosts(context, session, as_json).await?),
+        ProgramCall::Joinable { as_json } => {
+            return Ok(join::list_sessions(context, session, as_json).await?);
+        }
+        ProgramCall::Join {
+            session: wanted,
+            observes,
+        } => return join::join(context, session, &wanted, observes).await,
         ProgramCall::Status if context.caller.identity.sign_in().is_none() => {
             session.print(&status::of_identity(context)).await?;
         }
@@ -108,7 +113,11 @@ async fn own_program(
         ProgramCall::Logout { everywhere } => OwnCommand::Logout { everywhere },
         ProgramCall::Keys => OwnCommand::Keys,
         ProgramCall::RemoveKey { fingerprint } => OwnCommand::RemoveKey { fingerprint },
-        ProgramCall::Help | ProgramCall::List { .. } | ProgramCall::Status => OwnCommand::Status,
+        ProgramCall::Help
+        | ProgramCall::List { .. }
+        | ProgramCall::Joinable { .. }
+        | ProgramCall::Join { .. }
+        | ProgramCall::Status => OwnCommand::Status,
     };
     let asks = matches!(
         command,
@@ -172,6 +181,7 @@ mod tests {
             stream,
             forwards_agent: false,
             has_terminal: keys.is_some(),
+            terminal_size: None,
         });
         let call = ProgramCall::parse(command.as_bytes()).unwrap();
         // The connection, which outlives the program.

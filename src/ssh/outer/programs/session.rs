@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::time::timeout;
 
 use super::failure::ProgramError;
@@ -29,6 +29,8 @@ pub(super) struct ProgramSession {
     handle: ChannelHandle,
     /// The client's terminal is in raw mode: it shows what it gets.
     has_terminal: bool,
+    /// Its columns and rows, where it has said them.
+    terminal_size: Option<(u32, u32)>,
     editor: LineEditor,
 }
 
@@ -39,6 +41,7 @@ impl ProgramSession {
             handle: session.stream.handle(),
             stream: session.stream,
             has_terminal: session.has_terminal,
+            terminal_size: session.terminal_size,
             editor: LineEditor::new(),
         }
     }
@@ -113,6 +116,24 @@ impl ProgramSession {
         timeout(PATIENCE, written).await?
     }
 
+    /// The columns and rows of the client's terminal, where it has said them.
+    pub(super) fn terminal_size(&self) -> Option<(u32, u32)> {
+        self.terminal_size
+    }
+
+    /// The channel's bytes as they are, both ways, and a handle that writes beside them.
+    pub(super) fn raw(
+        &mut self,
+    ) -> (
+        ReadHalf<&mut ChannelStream>,
+        WriteHalf<&mut ChannelStream>,
+        ChannelHandle,
+    ) {
+        let handle = self.handle.clone();
+        let (reader, writer) = tokio::io::split(&mut self.stream);
+        (reader, writer, handle)
+    }
+
     /// Prints lines to standard error, at most 16 KiB in all.
     pub(super) fn complain(&self, text: &str) {
         self.handle.stderr(&self.shown(text));
@@ -145,6 +166,7 @@ mod tests {
             stream,
             forwards_agent: false,
             has_terminal,
+            terminal_size: None,
         };
         (ProgramSession::new(session), far)
     }
