@@ -68,6 +68,8 @@ mod interop_russh;
 #[cfg(test)]
 mod interop_servers;
 #[cfg(test)]
+mod join;
+#[cfg(test)]
 mod jump;
 #[cfg(test)]
 mod legacy;
