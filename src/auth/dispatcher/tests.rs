@@ -11,7 +11,10 @@ use super::*;
 use crate::audit::testing::Audited;
 use crate::cert::testing::ed25519;
 use crate::enrolment::testing::{host_proof, node};
-use crate::ipc::{Announcement, MessageSocket, NodesQuestion, ServiceCall};
+use crate::ipc::{
+    Announcement, BrowserPasswordQuestion, BrowserSessionQuestion, MessageSocket, NodesQuestion,
+    SecretText, ServiceCall,
+};
 use crate::model::{ConnectionId, TunnelRule};
 use crate::state::testing::token;
 use crate::state::{JoinedNode, State};
@@ -174,4 +177,44 @@ fn what_waits_for_a_thread_is_not_answered_any_more() {
     drop(release);
     assert!(announced.receive().unwrap().is_none());
     services.leave_nothing();
+}
+
+#[test]
+fn passwords_of_browsers_have_a_line_of_their_own() {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    assert!(threads(Service::BrowserPasswords) <= (processors / 2).max(1));
+    let mut services = Services::new();
+    let (release, held) = channel::<()>();
+    let held = Arc::new(std::sync::Mutex::new(held));
+    let pools = &services.dispatcher.pools;
+    let hashes = |(service, _): &&(Service, ThreadPool)| *service == Service::BrowserPasswords;
+    let (_, pool) = pools.iter().find(hashes).unwrap();
+    for _ in 0..Service::BrowserPasswords.at_once() {
+        let held = Arc::clone(&held);
+        assert!(pool.run(move || {
+            let _released = held.lock().unwrap().recv();
+        }));
+    }
+    let client = "203.0.113.7:50000".parse().unwrap();
+    let text = || SecretText::new(String::new());
+    let signs_in = services.call(BrowserPasswordRequest {
+        client,
+        ask: BrowserPasswordQuestion::SignIn {
+            name: text(),
+            password: text(),
+            code: text(),
+        },
+    });
+    let asks = services.call(BrowserSessionRequest {
+        client,
+        token: text(),
+        ask: BrowserSessionQuestion::Who,
+    });
+    let answer = |socket: MessageSocket| {
+        let bytes = socket.receive().unwrap().unwrap().bytes;
+        String::from_utf8(bytes).unwrap()
+    };
+    assert!(answer(asks).contains("no-sign-in"));
+    drop(release);
+    assert!(answer(signs_in).contains("no-sign-in"));
 }
