@@ -62,9 +62,11 @@ pub fn work(config: &Config, source: Source) -> Result<(), WebServiceError> {
         documents,
         browser,
         sign_in: match authentication.has_local() {
+            true if authentication.second_factor.has_codes() => vec!["password", "code"],
             true => vec!["password"],
             false => Vec::new(),
         },
+        sessions: Arc::new(monitor.sessions()),
         own: own.subscribe(),
     };
     let reload = WebReload {

@@ -9,8 +9,8 @@ use tokio::sync::mpsc;
 use super::error::WebServiceError;
 use crate::config::{Config, Source};
 use crate::ipc::{
-    Client, Datagram, MessageSocket, MonitorMessage, ProcessMessage, RemoteBrowser, RemoteFiles,
-    RemotePublicData, VERSION, decode, encode,
+    Client, Datagram, MessageSocket, MonitorMessage, ProcessMessage, RemoteBrowser,
+    RemoteBrowserSessions, RemoteFiles, RemotePublicData, VERSION, decode, encode,
 };
 use crate::monitor::{self, WEB};
 
@@ -58,6 +58,11 @@ impl MonitorLink {
     /// The service that answers browsers.
     pub(super) fn browser(&self) -> RemoteBrowser {
         RemoteBrowser::new(self.calls.clone())
+    }
+
+    /// The services that answer browsers in which people sign in.
+    pub(super) fn sessions(&self) -> RemoteBrowserSessions {
+        RemoteBrowserSessions::new(self.calls.clone())
     }
 
     /// The service that tells what everybody may know.

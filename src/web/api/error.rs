@@ -48,19 +48,24 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response<Body> {
-        let document = ErrorDocument {
-            error: ErrorBody {
-                code: self.code,
-                message: &self.message,
-                hint: &self.hint,
-            },
-        };
-        // Three texts can always be written.
-        let text = serde_json::to_vec(&document).unwrap_or_default();
-        let mut answer = Response::new(Body::from(text));
-        *answer.status_mut() = self.status;
-        let kind = HeaderValue::from_static("application/json");
-        answer.headers_mut().insert(header::CONTENT_TYPE, kind);
-        answer
+        refusal(self.status, self.code, &self.message, &self.hint)
     }
+}
+
+/// The answer with a refusal.
+pub(super) fn refusal(status: StatusCode, code: &str, message: &str, hint: &str) -> Response<Body> {
+    let document = ErrorDocument {
+        error: ErrorBody {
+            code,
+            message,
+            hint,
+        },
+    };
+    // Three texts can always be written.
+    let text = serde_json::to_vec(&document).unwrap_or_default();
+    let mut answer = Response::new(Body::from(text));
+    *answer.status_mut() = status;
+    let kind = HeaderValue::from_static("application/json");
+    answer.headers_mut().insert(header::CONTENT_TYPE, kind);
+    answer
 }

@@ -3,17 +3,29 @@
 //! What a browser could be tricked into is refused before it gets here (`guard`), and bodies are in memory
 //! already. A path more is a route in [`router`].
 
+mod account;
+mod body;
+mod cookie;
 mod error;
+mod hosts;
+mod people;
+mod session;
+#[cfg(test)]
+pub(super) mod testing;
+#[cfg(test)]
+mod tests;
+mod time;
 
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::routing::get;
+use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use hyper::StatusCode;
 use serde::Serialize;
 
 pub(super) use error::ApiError;
+pub(super) use people::ApiPeople;
 
 /// Where it is.
 pub(super) const PREFIX: &str = "/api/";
@@ -32,10 +44,31 @@ pub(super) struct About {
 }
 
 /// All paths of the API.
-pub(super) fn router(about: About) -> Router {
+pub(super) fn router(about: About, people: ApiPeople) -> Router {
+    let of_people = Router::new()
+        .route(
+            "/api/v1/session",
+            get(session::show)
+                .post(session::sign_in)
+                .delete(session::sign_out),
+        )
+        .route("/api/v1/sessions", delete(session::sign_out_everywhere))
+        .route("/api/v1/hosts", get(hosts::list))
+        .route("/api/v1/account", get(account::show))
+        .route("/api/v1/account/password", post(account::change_password))
+        .route(
+            "/api/v1/account/keys/{fingerprint}",
+            delete(account::remove_key),
+        )
+        .route(
+            "/api/v1/account/sign-ins/{id}",
+            delete(account::end_sign_in),
+        )
+        .with_state(people);
     Router::new()
         .route("/api/v1/about", get(show_about))
         .with_state(Arc::new(about))
+        .merge(of_people)
         .fallback(nothing)
         .method_not_allowed_fallback(another_method)
 }

@@ -17,9 +17,9 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tower::ServiceExt as _;
 
-use crate::ipc::Browser;
+use crate::ipc::{Browser, BrowserSessions};
 use crate::model::ClusterName;
-use crate::web::api::{self, About, ApiError};
+use crate::web::api::{self, About, ApiError, ApiPeople};
 use crate::web::connection::{Answers, ConnectionInfo, PATIENCE};
 use crate::web::guard;
 use crate::web::headers::protect;
@@ -46,6 +46,8 @@ pub struct WebParts {
     pub browser: Option<Arc<dyn Browser>>,
     /// How people sign in in the browser, as the API names it.
     pub sign_in: Vec<&'static str>,
+    /// Answers people who sign in in the browser.
+    pub sessions: Arc<dyn BrowserSessions>,
     /// The proxy's own names; it follows the sender.
     pub own: watch::Receiver<OwnHosts>,
 }
@@ -67,6 +69,7 @@ impl WebApp {
             documents,
             browser,
             sign_in,
+            sessions,
             own,
         } = parts;
         let about = About {
@@ -77,7 +80,7 @@ impl WebApp {
         };
         Self {
             site: PublicSite::new(cluster, documents, browser),
-            api: api::router(about),
+            api: api::router(about, ApiPeople::new(sessions)),
             own,
         }
     }

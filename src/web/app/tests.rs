@@ -37,6 +37,7 @@ pub(in crate::web) fn app() -> WebApp {
         documents: watch::channel(Arc::new(documents)).1,
         browser: None,
         sign_in: vec!["password"],
+        sessions: Arc::<api::testing::TwoBrowsers>::default(),
         own: watch::channel(OwnHosts::new([])).1,
     })
 }
