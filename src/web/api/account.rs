@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 
 use axum::Json;
 use axum::body::Bytes;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{ConnectInfo, Path, State};
 use axum::http::HeaderMap;
 use hyper::StatusCode;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::body::{read, typed};
+use super::body::{nothing, read, typed};
 use super::cookie;
 use super::error::ApiError;
 use super::people::{ApiPeople, PeopleError};
@@ -102,10 +103,6 @@ struct Change {
     new_password: SecretText,
 }
 
-fn nothing() -> SecretText {
-    SecretText::new(String::new())
-}
-
 /// Shows the account.
 pub(super) async fn show(
     State(people): State<ApiPeople>,
@@ -146,10 +143,11 @@ pub(super) async fn change_password(
 pub(super) async fn remove_key(
     State(people): State<ApiPeople>,
     ConnectInfo(client): ConnectInfo<SocketAddr>,
-    Path(fingerprint): Path<String>,
+    fingerprint: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<StatusCode, PeopleError> {
     let token = cookie::token(&headers)?;
+    let Path(fingerprint) = fingerprint.map_err(|_no_text| missing())?;
     if fingerprint.len() > MAX_FINGERPRINT {
         return Err(missing().into());
     }
@@ -161,10 +159,11 @@ pub(super) async fn remove_key(
 pub(super) async fn end_sign_in(
     State(people): State<ApiPeople>,
     ConnectInfo(client): ConnectInfo<SocketAddr>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<StatusCode, PeopleError> {
     let token = cookie::token(&headers)?;
+    let Path(id) = id.map_err(|_no_text| missing())?;
     // What is no id is nobody's.
     let id: Uuid = id.parse().map_err(|_no_id| missing())?;
     let ask = BrowserSessionQuestion::EndSignIn { id };

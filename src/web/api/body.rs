@@ -29,6 +29,11 @@ pub(super) fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, ApiError> {
     })
 }
 
+/// What stands in place of a text that was left out.
+pub(super) fn nothing() -> SecretText {
+    SecretText::new(String::new())
+}
+
 /// A text that a person has typed.
 ///
 /// # Errors

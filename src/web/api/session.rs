@@ -11,7 +11,7 @@ use hyper::StatusCode;
 use hyper::header::SET_COOKIE;
 use serde::{Deserialize, Serialize};
 
-use super::body::{read, typed};
+use super::body::{nothing, read, typed};
 use super::cookie;
 use super::people::{ApiPeople, PeopleError};
 use super::time::time;
@@ -28,10 +28,6 @@ struct Typed {
     password: SecretText,
     #[serde(default = "nothing")]
     code: SecretText,
-}
-
-fn nothing() -> SecretText {
-    SecretText::new(String::new())
 }
 
 /// Who is signed in.

@@ -271,7 +271,7 @@ async fn attacks_on_the_api_change_nothing() {
             key("%ff"),
             &alice,
             none.clone(),
-            400,
+            404,
         ),
         (
             "no body",
