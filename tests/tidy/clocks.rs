@@ -218,6 +218,10 @@ const MAY_SPAWN: &[(&str, &str)] = &[
         "tries a restriction on a thread of its own, joined at once",
     ),
     (
+        "src/web/api/people.rs",
+        "asks off the runtime, a bounded number of questions at a time, and is awaited",
+    ),
+    (
         "src/web/sign_in.rs",
         "asks the process that has the state, a few at a time; it waits for a limited time",
     ),

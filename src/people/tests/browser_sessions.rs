@@ -9,13 +9,10 @@ use crate::ipc::{
     BrowserSessionAnswer, BrowserSessionQuestion, BrowserSessionRefusal,
     BrowserSessionRefusalKind as Kind, BrowserSessionRequest, OwnCommand, PeopleAnswer, SecretText,
 };
-use crate::nodes::Node;
 use crate::people::RequiredFactor;
 use crate::people::totp::OtpSecret;
-use crate::state::testing::{node, token};
-use crate::state::{Heartbeat, JoinedNode};
 
-const HERE: &str = "203.0.113.7:50000";
+pub(super) const HERE: &str = "203.0.113.7:50000";
 const NEW: &str = "another horse battery";
 
 fn secret(text: &str) -> SecretText {
@@ -23,13 +20,13 @@ fn secret(text: &str) -> SecretText {
 }
 
 /// A browser without a token.
-struct Stranger<'h> {
+pub(super) struct Stranger<'h> {
     house: &'h House,
     address: &'h str,
 }
 
 impl<'h> Stranger<'h> {
-    fn at(house: &'h House, address: &'h str) -> Self {
+    pub(super) fn at(house: &'h House, address: &'h str) -> Self {
         Self { house, address }
     }
 
@@ -47,7 +44,7 @@ impl<'h> Stranger<'h> {
         })
     }
 
-    fn sign_in(&self, name: &str, code: &str) -> SignedIn<'h> {
+    pub(super) fn sign_in(&self, name: &str, code: &str) -> SignedIn<'h> {
         match self.try_to(name, PASSWORD, code) {
             BrowserSessionAnswer::SignedIn { token, session } => SignedIn {
                 stranger: Stranger::at(self.house, self.address),
@@ -60,7 +57,7 @@ impl<'h> Stranger<'h> {
 }
 
 /// A browser with a token.
-struct SignedIn<'h> {
+pub(super) struct SignedIn<'h> {
     stranger: Stranger<'h>,
     token: SecretText,
     session: BrowserSession,
@@ -99,7 +96,7 @@ impl SignedIn<'_> {
         }
     }
 
-    fn hosts(&self, after: &str) -> BrowserHosts {
+    pub(super) fn hosts(&self, after: &str) -> BrowserHosts {
         let after = after.to_owned();
         match self.ask(BrowserSessionQuestion::Hosts { after }) {
             BrowserSessionAnswer::Hosts(hosts) => hosts,
@@ -134,18 +131,14 @@ fn audited(house: &House, name: &str) -> String {
     serde_json::to_string(of_name.next().unwrap()).unwrap()
 }
 
-fn names(hosts: &BrowserHosts) -> Vec<&str> {
-    hosts.hosts.iter().map(|host| host.name.as_str()).collect()
-}
-
 /// A house with a person who has signed up, some time later, so that the next code is new.
-fn house_with(name: &str) -> (House, HouseKey, OtpSecret) {
+pub(super) fn house_with(name: &str) -> (House, HouseKey, OtpSecret) {
     let house = House::new(RequiredFactor::Otp);
     let (key, authenticator) = house.signed_up(name);
     (house.later(60), key, authenticator)
 }
 
-fn code(house: &House, authenticator: &OtpSecret) -> String {
+pub(super) fn code(house: &House, authenticator: &OtpSecret) -> String {
     authenticator.code(house.now())
 }
 
@@ -547,93 +540,4 @@ fn a_browsers_sign_in_is_worth_nothing_for_ssh() {
     let client = over.client_with("alice", key);
     assert_eq!(client.prove(), PeopleAnswer::AskFirst);
     assert_eq!(reason(client.certificate("postgres")), "not-signed-in");
-}
-
-#[test]
-fn hosts_are_those_of_the_policy_in_the_order_of_their_names() {
-    let (house, _, authenticator) = house_with("alice");
-    for (name, heartbeat) in [
-        ("db-new", Some(house.now())),
-        ("db-old", Some(7)),
-        ("web-new", None),
-    ] {
-        let joins = JoinedNode {
-            heartbeat: heartbeat.map(|at| Heartbeat {
-                at,
-                ..Heartbeat::default()
-            }),
-            ..node(name)
-        };
-        house
-            .state
-            .tokens()
-            .put(&token(name, 1, house.now() + 60))
-            .unwrap();
-        house.state.nodes().join(&joins, name, house.now()).unwrap();
-    }
-    let listed = ["db1", "web1"].map(|name| Node {
-        name: name.to_owned(),
-        host: "10.0.0.9".to_owned(),
-        port: 22,
-        ..Node::default()
-    });
-    let house = house.with_nodes(listed.to_vec());
-    let browser = Stranger::at(&house, HERE).sign_in("alice", &code(&house, &authenticator));
-    let hosts = browser.hosts("");
-    assert_eq!(names(&hosts), ["db-new", "db-old", "db1"]);
-    let online: Vec<_> = hosts.hosts.iter().map(|host| host.is_online).collect();
-    assert_eq!(online, [Some(true), Some(false), None]);
-    assert_eq!(hosts.hosts[0].logins, ["postgres"]);
-    assert_eq!(hosts.hosts[0].labels["env"], "prod");
-    assert_eq!(
-        (hosts.next.as_deref(), names(&browser.hosts("db-old"))),
-        (None, vec!["db1"])
-    );
-    assert!(names(&browser.hosts("zz")).is_empty());
-    // Other roles count at once, and a lock of a node soon.
-    house
-        .admin()
-        .set_access(
-            "alice",
-            crate::people::AccessChange {
-                roles: Some(Vec::new()),
-                logins: None,
-            },
-        )
-        .unwrap();
-    assert!(names(&browser.hosts("")).is_empty());
-}
-
-#[test]
-fn many_hosts_come_in_pages_that_fit() {
-    let house = House::new(RequiredFactor::Off);
-    let invitation = house.invite("alice");
-    let client = house.client("signup");
-    client.begin();
-    client.answer(&[&invitation]);
-    client.answer(&[PASSWORD, PASSWORD]);
-    signed_in(client.prove());
-    let many = (0..2_500).map(|number| Node {
-        name: format!("{}{number:05}", if number % 2 == 0 { "db" } else { "web" }),
-        host: format!("h{number}"),
-        port: 22,
-        labels: vec![format!("note={}", "x".repeat(60)).parse().unwrap()],
-        ..Node::default()
-    });
-    let house = house.with_nodes(many.collect());
-    let browser = Stranger::at(&house, HERE).sign_in("alice", "");
-    let (mut all, mut after) = (Vec::new(), String::new());
-    loop {
-        let page = browser.hosts(&after);
-        assert!(crate::ipc::encode(&page).unwrap().len() < 60 * 1_024);
-        all.extend(page.hosts.iter().map(|host| host.name.clone()));
-        match page.next {
-            Some(next) => after = next,
-            None => break,
-        }
-    }
-    let expected: Vec<_> = (0..1_250)
-        .map(|number| format!("db{:05}", 2 * number))
-        .collect();
-    assert_eq!(all, expected);
 }

@@ -1,6 +1,7 @@
 //! The service as other processes see it.
 
 mod browser;
+mod browser_hosts;
 mod browser_sessions;
 mod certificates;
 mod counting;

@@ -96,7 +96,7 @@ impl From<BrowserAccount> for AccountDocument {
 /// What a person types to change the password.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Change {
+struct PasswordChange {
     password: SecretText,
     #[serde(default = "nothing")]
     code: SecretText,
@@ -125,7 +125,7 @@ pub(super) async fn change_password(
     body: Bytes,
 ) -> Result<StatusCode, PeopleError> {
     let token = cookie::token(&headers)?;
-    let Change {
+    let PasswordChange {
         password,
         code,
         new_password,
