@@ -9,6 +9,7 @@ set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 
 asciinema_version=3.2.0
+player_build=
 
 main() {
     PATH=$PATH:/usr/sbin:/usr/local/sbin:$HOME/.cargo/bin
@@ -19,12 +20,14 @@ main() {
     # Where the tests write what they skip.
     RPROXY_TEST_SKIPPED=$(mktemp)
     export RPROXY_TEST_SKIPPED
-    trap say_what_was_skipped EXIT
+    trap at_the_end EXIT
     packages "${programs[@]}"
+    command -v cargo >/dev/null || fail "cargo is missing: install a Rust toolchain, see https://rustup.rs"
+    # What it needs is the processor; what comes next waits for the network most of the time.
+    player
     database
     others
-    command -v cargo >/dev/null || fail "cargo is missing: install a Rust toolchain, see https://rustup.rs"
-    player
+    player_is_there
     interface
 
     step cargo fmt --check
@@ -216,9 +219,18 @@ player() {
         return
     fi
     # unoptimised and without what debuggers want: it plays a few lines
-    CARGO_PROFILE_DEV_DEBUG=0 step cargo install --quiet --debug --locked --version "$asciinema_version" \
-        --root target/tools --target-dir target/tools/build asciinema
-    rm -rf target/tools/build
+    CARGO_PROFILE_DEV_DEBUG=0 step exec cargo install --quiet --debug --locked --version "$asciinema_version" \
+        --root target/tools --target-dir target/tools/build asciinema &
+    player_build=$!
+}
+
+# Waits for it, if it is being built.
+player_is_there() {
+    if [[ -n $player_build ]]; then
+        wait "$player_build" || fail "asciinema $asciinema_version cannot be built"
+        player_build=
+        rm -rf target/tools/build
+    fi
 }
 
 # The interface in the browser, before cargo looks whether it is there, and the tests of its rules.
@@ -293,6 +305,15 @@ releases() {
 step() {
     printf '\n== %s\n' "$*"
     "$@"
+}
+
+at_the_end() {
+    # What is left in the middle ends with this script.
+    if [[ -n $player_build ]]; then
+        kill "$player_build" 2>/dev/null || true
+        wait "$player_build" || true
+    fi
+    say_what_was_skipped
 }
 
 say_what_was_skipped() {
