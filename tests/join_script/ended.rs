@@ -19,8 +19,8 @@ fn count_steps(host: &ScratchHost) {
         host.wrap_program(
             program,
             &format!(
-                "trap '' INT TERM HUP\nn=$(($(cat {place}/steps) + 1))\necho $n >{place}/steps\n\
-                 [ $n != \"$(cat {place}/at)\" ] || kill -s \"$(cat {place}/signal)\" 0"
+                "trap '' INT TERM HUP\nread -r n <{place}/steps\nn=$((n + 1))\necho $n >{place}/steps\n\
+                 read -r at <{place}/at\n[ $n != \"$at\" ] || kill -s \"$(cat {place}/signal)\" 0"
             ),
         );
     }
