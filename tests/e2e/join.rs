@@ -189,7 +189,7 @@ fn refused(outcome: &ClientOutcome, why: &str) {
 fn a_role_without_join_knows_of_no_session() {
     let world = world(BOB_TYPES);
     let (bob, mallory) = (world.another_user("bob"), world.another_user("mallory"));
-    let mut owner = world.shell();
+    let owner = world.shell();
     let id = session(&world);
     let ask = |args: &[&str], user| {
         world

@@ -195,7 +195,7 @@ fn an_index_that_lies_leads_to_the_truth() {
 
 /// The places of the key frames.
 fn key_frames(file: &[u8]) -> Vec<usize> {
-    let mut walk = walk::Walk::new(std::io::BufReader::new(Cursor::new(file)), 0);
+    let mut walk = walk::Walk::new(io::BufReader::new(Cursor::new(file)), 0);
     let keys = std::iter::from_fn(|| walk.next_key().unwrap());
     keys.map(|key| usize::try_from(key.offset).unwrap())
         .collect()
@@ -239,14 +239,14 @@ fn a_screen_that_bursts_is_not_unpacked() {
         .whole_frame(&mut body, &vec![b' '; 64 << 20])
         .unwrap();
     let key = KeyFrame::from_body(&body).unwrap();
-    let mut context = super::super::frames::decompressor().unwrap();
+    let mut context = frames::decompressor().unwrap();
     assert!(key.screen(&mut context).is_err());
 
     // Reading from the start helps.
     let mut lying = file[..place].to_vec();
-    let open = super::super::frame::begin(&mut lying, *b"rpxk");
+    let open = frame::begin(&mut lying, *b"rpxk");
     lying.extend_from_slice(&body);
-    super::super::frame::end(&mut lying, &open);
+    frame::end(&mut lying, &open);
     lying.extend_from_slice(&file[end..index_frame(&file).start]);
     for at in [0, 2000, 2500, 3000] {
         check(&lying, Duration::from_millis(at));

@@ -213,7 +213,7 @@ fn who_types_faster_than_the_host_reads_waits() {
     let bob = sitting.join("bob", JoinMode::Type);
     press(&bob, &vec![b'x'; 1 << 20]);
     let [waiting] = sitting.recorder.keystrokes().try_into().unwrap();
-    assert_eq!(waiting.bytes.len(), super::queue::MAX_TYPED);
+    assert_eq!(waiting.bytes.len(), queue::MAX_TYPED);
 }
 
 #[test]
