@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[derive(Clone, Copy, Debug)]
-    enum Act {
+    enum Movement {
         Grant(u32),
         /// The other side sends a part of what it may, in percent.
         Send(u32),
@@ -330,18 +330,18 @@ mod tests {
             self.own += u64::from(bytes);
         }
 
-        fn act(&mut self, act: Act) {
+        fn act(&mut self, act: Movement) {
             let part = |most: u32, percent: u32| {
                 u32::try_from(u64::from(most) * u64::from(percent) / 100).unwrap()
             };
             match act {
-                Act::Grant(bytes) => self.grant(bytes),
-                Act::Send(percent) => self.send(part(self.window.promised(), percent), true),
-                Act::Waste(percent) => self.send(part(self.window.promised(), percent), false),
-                Act::Type(percent) => {
+                Movement::Grant(bytes) => self.grant(bytes),
+                Movement::Send(percent) => self.send(part(self.window.promised(), percent), true),
+                Movement::Waste(percent) => self.send(part(self.window.promised(), percent), false),
+                Movement::Type(percent) => {
                     self.add_own(part(self.window.room_for_input(self.most()), percent));
                 }
-                Act::Notice(percent) => {
+                Movement::Notice(percent) => {
                     self.add_own(part(self.window.room_for_notice(self.most()), percent));
                 }
             }
@@ -372,16 +372,16 @@ mod tests {
         }
     }
 
-    fn act() -> impl Strategy<Value = Act> {
+    fn act() -> impl Strategy<Value = Movement> {
         prop_oneof![
-            (0u32..100_000).prop_map(Act::Grant),
-            (0u32..=100).prop_map(Act::Send),
-            (0u32..=100).prop_map(Act::Waste),
-            (0u32..=100).prop_map(Act::Type),
-            (0u32..=100).prop_map(Act::Notice),
-            Just(Act::Type(100)),
-            Just(Act::Send(100)),
-            any::<u32>().prop_map(Act::Grant),
+            (0u32..100_000).prop_map(Movement::Grant),
+            (0u32..=100).prop_map(Movement::Send),
+            (0u32..=100).prop_map(Movement::Waste),
+            (0u32..=100).prop_map(Movement::Type),
+            (0u32..=100).prop_map(Movement::Notice),
+            Just(Movement::Type(100)),
+            Just(Movement::Send(100)),
+            any::<u32>().prop_map(Movement::Grant),
         ]
     }
 
@@ -418,7 +418,7 @@ mod tests {
         ) {
             let mut account = Account::new(first, 32_768);
             for act in acts {
-                if !matches!(act, Act::Type(_) | Act::Notice(_)) {
+                if !matches!(act, Movement::Type(_) | Movement::Notice(_)) {
                     account.act(act);
                 }
                 prop_assert_eq!((account.window.debt, account.window.held), (0, 0));
@@ -458,8 +458,8 @@ mod tests {
         let mut account = Account::new(1_000, 32_768);
         for _ in 0..1_000 {
             account.grant(1_000);
-            account.act(Act::Type(100));
-            account.act(Act::Send(100));
+            account.act(Movement::Type(100));
+            account.act(Movement::Send(100));
             account.check();
         }
         let arrived = account.arrived.len() as u64;

@@ -4,6 +4,7 @@
 use std::num::NonZeroU16;
 
 use super::*;
+use crate::relay::first_grant;
 
 impl World {
     /// A session of these windows: channel 7 of the client, 9 of the host, 0 here.
@@ -29,7 +30,7 @@ impl World {
         world
     }
 
-    fn inject(&mut self, who: u16, bytes: &[u8]) -> usize {
+    pub(super) fn inject(&mut self, who: u16, bytes: &[u8]) -> usize {
         let mut out = Vec::new();
         let bytes = Bytes::copy_from_slice(bytes);
         let tap = &mut self.witness;
@@ -40,7 +41,7 @@ impl World {
         taken
     }
 
-    fn notify(&mut self, text: &str) -> bool {
+    pub(super) fn notify(&mut self, text: &str) -> bool {
         let mut out = Vec::new();
         let tap = &mut self.witness;
         let sent = self.relay.notify(ChannelKey(0), text, tap, &mut out);
@@ -465,7 +466,7 @@ proptest! {
             got_eof: false,
             got_close: false,
         };
-        let mut typists = Typists { window, ..Typists::default() };
+        let mut typists = Typists { window: first_grant(window), ..Typists::default() };
         let ends = [(7, 0), (8, 0)].into_iter().take(1 + usize::from(closes));
         for (what, length) in acts.into_iter().chain(ends) {
             match what {
@@ -535,7 +536,7 @@ proptest! {
             got_eof: false,
             got_close: false,
         };
-        let mut typists = Typists { window, ..Typists::default() };
+        let mut typists = Typists { window: first_grant(window), ..Typists::default() };
         let mut taken = [0; 2];
         for round in 0..60 {
             for who in order.iter().chain(&[0, 1, 2, 3]) {

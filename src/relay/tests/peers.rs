@@ -254,7 +254,7 @@ proptest! {
         prop_assert_eq!(world.relay.channels(), channels - closed);
     }
 
-    /// No packet, from either side, in any order, makes the relay panic.
+    /// No packet, from either side, in any order, makes the relay panic, whatever is added meanwhile.
     #[test]
     fn any_packets_are_judged_without_a_panic(
         packets in proptest::collection::vec(
@@ -270,6 +270,8 @@ proptest! {
             let _judged = world.relay.on_packet(
                 side, &Bytes::from(payload), &mut world.witness, &mut out,
             );
+            let _bytes = world.inject(1, &rest);
+            let _sent = world.notify("a notice");
         }
     }
 }
