@@ -37,7 +37,7 @@ fn main() -> ExitCode {
     match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("seek: {error}");
+            let _unwritable = writeln!(std::io::stderr(), "seek: {error}");
             ExitCode::FAILURE
         }
     }
