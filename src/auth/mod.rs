@@ -98,11 +98,7 @@ const UMASK: Mode = Mode::WGRP.union(Mode::WOTH);
 pub fn work(config: &Config, source: &Source) -> Result<(), AuthProcessError> {
     let (monitor, restarts) = MonitorLink::begin()?;
     let _ignored = IgnoredSignals::new().map_err(AuthProcessError::Start)?;
-    if let Err(error) = process::lock_memory() {
-        // The monitor has the same limit, and has logged what that means.
-        tracing::debug!(%error, "memory cannot be locked");
-    }
-    rustix::process::umask(UMASK);
+    keep_to_itself();
     let files: Arc<dyn Files> = Arc::new(monitor.files(config, source));
     let Some(ground) = ground::lay(config, Purpose::Serve(Arc::clone(&files)))? else {
         return Err(AuthProcessError::Start(io::ErrorKind::Other.into()));
@@ -153,9 +149,8 @@ pub fn work(config: &Config, source: &Source) -> Result<(), AuthProcessError> {
         certificate: Arc::clone(&certificate),
     };
     let refused = RefusedCalls::new(Arc::new(audit.clone()));
-    let (renewing, stop) = channel();
-    let renewer = follow_certificate(Arc::clone(&certificate), stop);
-    let renewer = renewer.map_err(AuthProcessError::Start)?;
+    let renewer = follow_certificate(certificate);
+    let (renewing, renewer) = renewer.map_err(AuthProcessError::Start)?;
     let (telling, told) = channel();
     let teller = follow_refusals(audit.clone(), refused.clone(), told);
     let teller = teller.map_err(AuthProcessError::Start)?;
@@ -170,10 +165,7 @@ pub fn work(config: &Config, source: &Source) -> Result<(), AuthProcessError> {
         refused,
     };
     let dispatcher = Dispatcher::start(providers).map_err(AuthProcessError::Start)?;
-    let ready = monitor
-        .report(&ProcessMessage::Keys(authorities.keys()))
-        .and_then(|()| monitor.report(&ProcessMessage::Ready));
-    ready.map_err(AuthProcessError::NoMonitor)?;
+    announce(&monitor, authorities.keys()).map_err(AuthProcessError::NoMonitor)?;
     let rotations = follow_rotations(config, records, authorities, audit.clone(), monitor.clone());
     let (going_on, rotations) = rotations.map_err(AuthProcessError::Start)?;
     obey(&monitor, dispatcher, &reload);
@@ -182,6 +174,21 @@ pub fn work(config: &Config, source: &Source) -> Result<(), AuthProcessError> {
     // Nothing uses the state any more then, and it is closed in order.
     thread_pool::join([rotations, reader, looker, teller, renewer], LAST_WRITES);
     Ok(())
+}
+
+/// Has the process's memory stay in memory, and its files with its account.
+fn keep_to_itself() {
+    if let Err(error) = process::lock_memory() {
+        // The monitor has the same limit, and has logged what that means.
+        tracing::debug!(%error, "memory cannot be locked");
+    }
+    rustix::process::umask(UMASK);
+}
+
+/// Calls are answered from now on.
+fn announce(monitor: &MonitorLink, keys: PublicCaKeys) -> io::Result<()> {
+    monitor.report(&ProcessMessage::Keys(keys))?;
+    monitor.report(&ProcessMessage::Ready)
 }
 
 /// Checks whether the process could start, as far as that is possible without creating or changing anything.
@@ -298,14 +305,15 @@ fn follow_refusals(
         })
 }
 
-/// Renews the certificate of HTTPS on a thread, until the sender of `stop` is dropped.
+/// Renews the certificate of HTTPS on a thread, until the sender is dropped.
 fn follow_certificate(
     certificate: Arc<WebCertificate>,
-    stop: Receiver<()>,
-) -> io::Result<JoinHandle<()>> {
-    std::thread::Builder::new()
+) -> io::Result<(Sender<()>, JoinHandle<()>)> {
+    let (going_on, stop) = channel();
+    let thread = std::thread::Builder::new()
         .name("certificate".to_owned())
-        .spawn(move || certificate.follow(&stop))
+        .spawn(move || certificate.follow(&stop))?;
+    Ok((going_on, thread))
 }
 
 /// Follows the rotation of the CAs on a thread, until the sender is dropped.

@@ -134,7 +134,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     } else if first.is_some_and(|first| first == auth_service::NAME) {
         auth_service::Cli::try_parse_from(args.into_iter().skip(1)).map(auth_service::Cli::run)
     } else if first.is_some_and(|first| first == web_service::NAME) {
-        web_service::Cli::try_parse_from(args.into_iter().skip(1)).map(web_service::Cli::run)
+        web_service::WebServiceArgs::try_parse_from(args.into_iter().skip(1))
+            .map(web_service::WebServiceArgs::run)
     } else {
         Cli::try_parse_from(args).map(dispatch)
     };

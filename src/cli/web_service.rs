@@ -14,7 +14,7 @@ pub(super) const NAME: &str = WEB.command;
 /// Serve the web for `rproxy serve`, which starts this
 #[derive(Debug, Parser)]
 #[command(name = "rproxy web-service")]
-pub(super) struct Cli {
+pub(super) struct WebServiceArgs {
     #[command(flatten)]
     global: Global,
     /// How log lines look on standard error
@@ -22,7 +22,7 @@ pub(super) struct Cli {
     log_format: LogFormat,
 }
 
-impl Cli {
+impl WebServiceArgs {
     pub(super) fn run(self) -> Result<(), Failure> {
         let source = self.global.source();
         let loaded = source.load()?;

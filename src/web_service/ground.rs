@@ -11,43 +11,38 @@ use crate::config::Config;
 use crate::sys::files::Files;
 use crate::web::{OwnHosts, Server, TlsFiles, WebError};
 
-/// What to do with the preconditions.
-#[derive(Debug)]
-pub(super) enum Purpose {
-    /// Open what is needed; the files are opened through [`Files`].
-    Serve(TcpListener, Arc<dyn Files>),
-    /// Check only: nothing is created or changed.
-    Look,
-}
-
 /// What the process has then.
 #[derive(Debug)]
-pub(super) struct Ground {
+pub(super) struct WebGround {
     pub(super) server: Server,
     /// The proxy's own names.
     pub(super) own: watch::Sender<OwnHosts>,
 }
 
-/// Goes through the list; returns the result with [`Purpose::Serve`].
+/// Opens what is needed; the files are opened through `files`.
 ///
 /// # Errors
 /// The first precondition that is not met.
-pub(super) fn lay(config: &Config, purpose: Purpose) -> Result<Option<Ground>, WebServiceError> {
-    let tls = tls_files(config);
-    match purpose {
-        Purpose::Serve(listener, files) => {
-            let server = Server::new(listener, tls.map(|tls| (tls, files)))?;
-            let own = watch::Sender::new(own_hosts(config));
-            Ok(Some(Ground { server, own }))
-        }
-        Purpose::Look => {
-            // The proxy's own is made, or made anew, at the start.
-            let given = tls.filter(|_| config.own_https_file().is_none());
-            let looked = given.map_or(Ok(()), |files| files.look());
-            looked.map_err(WebError::from)?;
-            Ok(None)
-        }
-    }
+pub(super) fn lay(
+    config: &Config,
+    listener: TcpListener,
+    files: Arc<dyn Files>,
+) -> Result<WebGround, WebServiceError> {
+    let tls = tls_files(config).map(|tls| (tls, files));
+    let server = Server::new(listener, tls)?;
+    let own = watch::Sender::new(own_hosts(config));
+    Ok(WebGround { server, own })
+}
+
+/// Checks only: nothing is created or changed.
+///
+/// # Errors
+/// As [`lay`].
+pub(super) fn look(config: &Config) -> Result<(), WebServiceError> {
+    // The proxy's own is made, or made anew, at the start.
+    let given = tls_files(config).filter(|_| config.own_https_file().is_none());
+    let looked = given.map_or(Ok(()), |files| files.look());
+    Ok(looked.map_err(WebError::from)?)
 }
 
 /// The names of a proxy with this configuration.

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use ground::{Ground, Purpose};
+use ground::WebGround;
 use monitor_link::MonitorLink;
 use public_data::Follower;
 use reload::WebReload;
@@ -44,10 +44,7 @@ pub use error::WebServiceError;
 pub fn work(config: &Config, source: Source) -> Result<(), WebServiceError> {
     let (monitor, listener) = MonitorLink::begin()?;
     let files: Arc<dyn Files> = Arc::new(monitor.files(config, &source));
-    let ground = ground::lay(config, Purpose::Serve(listener, Arc::clone(&files)))?;
-    let Some(Ground { server, own }) = ground else {
-        return Err(WebServiceError::Start(io::ErrorKind::Other.into()));
-    };
+    let WebGround { server, own } = ground::lay(config, listener, Arc::clone(&files))?;
     let (follower, documents) = Follower::start(Arc::new(monitor.public_data()))?;
     // Everything was read for the first time, by the only thread.
     let _confinement = WEB.confine(config)?;
@@ -117,7 +114,7 @@ pub fn work(config: &Config, source: Source) -> Result<(), WebServiceError> {
 /// # Errors
 /// What [`work`] would fail with.
 pub fn rehearse(config: &Config) -> Result<(), WebServiceError> {
-    ground::lay(config, Purpose::Look).map(drop)
+    ground::look(config)
 }
 
 /// Carries out the monitor's orders.

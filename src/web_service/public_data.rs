@@ -33,13 +33,13 @@ pub enum PublicDataError {
 #[derive(Debug)]
 pub(super) struct Follower {
     service: Arc<dyn PublicData>,
-    known: Known,
+    known: KnownList,
     sender: watch::Sender<Arc<PublicDocuments>>,
 }
 
 /// What is known, for the next request.
 #[derive(Clone, Debug, Default)]
-struct Known {
+struct KnownList {
     /// The name of the list, and its bytes.
     list: Option<(String, Bytes)>,
 }
@@ -52,7 +52,7 @@ impl Follower {
     pub(super) fn start(
         service: Arc<dyn PublicData>,
     ) -> Result<(Self, watch::Receiver<Arc<PublicDocuments>>), PublicDataError> {
-        let mut known = Known::default();
+        let mut known = KnownList::default();
         let documents = known.ask(&*service)?;
         let (sender, receiver) = watch::channel(Arc::new(documents));
         let follower = Self {
@@ -101,7 +101,7 @@ impl Follower {
     }
 }
 
-impl Known {
+impl KnownList {
     /// Asks until all of the list is there.
     fn ask(&mut self, service: &dyn PublicData) -> Result<PublicDocuments, PublicDataError> {
         // The name of the list that is being put together, and what there is of it.
@@ -165,12 +165,12 @@ mod tests {
 
     /// Gives these answers, one after the other, and keeps what it was asked.
     #[derive(Debug, Default)]
-    struct Told {
+    struct Answering {
         answers: Mutex<Vec<PublicDataAnswer>>,
         asked: Mutex<Vec<PublicDataRequest>>,
     }
 
-    impl PublicData for Told {
+    impl PublicData for Answering {
         fn ask(&self, request: PublicDataRequest) -> Result<PublicDataAnswer, CallError> {
             self.asked.lock().unwrap().push(request);
             let mut answers = self.answers.lock().unwrap();
@@ -181,7 +181,7 @@ mod tests {
         }
     }
 
-    fn told(answers: &[(&str, u64, u64, &str)]) -> Told {
+    fn told(answers: &[(&str, u64, u64, &str)]) -> Answering {
         let answers = answers
             .iter()
             .map(|(list, length, offset, bytes)| PublicDataAnswer {
@@ -193,7 +193,7 @@ mod tests {
                 offset: *offset,
                 bytes: bytes.as_bytes().to_vec(),
             });
-        Told {
+        Answering {
             answers: Mutex::new(answers.collect()),
             asked: Mutex::default(),
         }
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn a_list_is_put_together_of_its_pieces() {
         let told = told(&[("a", 6, 0, "on"), ("a", 6, 2, "e tw"), ("a", 6, 6, "")]);
-        let mut known = Known::default();
+        let mut known = KnownList::default();
         assert_eq!(known.ask(&told).unwrap().list, "one tw");
         // Then it is asked with what is known, and nothing is fetched again.
         assert_eq!(known.ask(&told).unwrap().list, "one tw");
@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn a_list_that_changes_meanwhile_is_begun_anew() {
         let told = told(&[("a", 6, 0, "on"), ("b", 4, 0, "t"), ("b", 4, 1, "wo!")]);
-        let mut known = Known::default();
+        let mut known = KnownList::default();
         assert_eq!(known.ask(&told).unwrap().list, "two!");
     }
 
@@ -231,7 +231,7 @@ mod tests {
             ("b", MAX_LIST + 1, 0, "two"),
         ] {
             let told = told(&[("a", 3, 0, "one"), (list, length, offset, bytes)]);
-            let mut known = Known::default();
+            let mut known = KnownList::default();
             known.ask(&told).unwrap();
             let error = known.ask(&told).unwrap_err();
             assert!(matches!(error, PublicDataError::List), "{error:?}");

@@ -33,14 +33,14 @@ impl Answers for Double {
 }
 
 /// A client's end, and the connection, which is served until it ends.
-struct Client {
+struct ClientEnd {
     stream: DuplexStream,
     served: tokio::task::JoinHandle<()>,
     answers: Arc<Double>,
     closing: CancellationToken,
 }
 
-fn connect(is_http2: bool, length: usize, hold: bool) -> Client {
+fn connect(is_http2: bool, length: usize, hold: bool) -> ClientEnd {
     let (stream, far) = tokio::io::duplex(64 * 1024);
     let answers = Arc::new(Double {
         length,
@@ -57,7 +57,7 @@ fn connect(is_http2: bool, length: usize, hold: bool) -> Client {
         let slot = Arc::new(Places::new().enter(client.ip()));
         serve(far, info, of_server, &slot, ends).await;
     });
-    Client {
+    ClientEnd {
         stream,
         served,
         answers,
@@ -65,7 +65,7 @@ fn connect(is_http2: bool, length: usize, hold: bool) -> Client {
     }
 }
 
-impl Client {
+impl ClientEnd {
     /// What arrives until the connection ends. The clock is wound forward while nothing happens.
     async fn rest(mut self) -> Vec<u8> {
         let mut all = Vec::new();

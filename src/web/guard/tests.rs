@@ -7,7 +7,7 @@ use super::*;
 const ME: &str = "proxy.example.com";
 
 /// A request: method, target, headers.
-type Case<'c> = (&'c str, &'c str, &'c [(&'c str, &'c str)]);
+type GuardedRequest<'c> = (&'c str, &'c str, &'c [(&'c str, &'c str)]);
 
 /// What a page of ours sends when it changes something.
 const OURS: &[(&str, &str)] = &[
@@ -23,7 +23,7 @@ fn info() -> ConnectionInfo {
     ConnectionInfo::plain("192.0.2.7:4000".parse().unwrap())
 }
 
-fn judged_on(info: &ConnectionInfo, case: &Case<'_>) -> Result<(), (u16, &'static str)> {
+fn judged_on(info: &ConnectionInfo, case: &GuardedRequest<'_>) -> Result<(), (u16, &'static str)> {
     let (method, target, headers) = case;
     let mut request = Request::builder().method(*method).uri(*target);
     for (name, value) in *headers {
