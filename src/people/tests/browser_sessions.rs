@@ -212,16 +212,16 @@ fn whatever_is_wrong_is_answered_alike_and_takes_one_hash() {
 
 #[test]
 fn a_code_signs_in_once_and_each_sign_in_has_a_token_of_its_own() {
-    let (house, key, authenticator) = house_with("alice");
+    let (house, _, authenticator) = house_with("alice");
     let stranger = Stranger::at(&house, HERE);
     let right = code(&house, &authenticator);
     let first = stranger.sign_in("alice", &right);
     let again = refused(stranger.try_to("alice", PASSWORD, &right));
     assert_eq!((again.kind, &again.reason[..]), (Kind::Wrong, "code-spent"));
     // Nor does it in a terminal.
-    let client = house.client_with("alice", key);
-    client.prove();
+    let client = house.client("alice");
     client.begin();
+    client.answer(&[""]);
     assert_eq!(reason(client.answer(&[PASSWORD, &right])), "code-spent");
     let later = house.later(60);
     let second = Stranger::at(&later, HERE).sign_in("alice", &code(&later, &authenticator));
@@ -315,13 +315,13 @@ fn wrong_answers_count_with_those_of_ssh() {
         (Kind::Throttled(10), "sign-in-throttled")
     );
     assert_eq!(house.service.hashes(), before, "nothing is looked at");
+    let line = audited(&house, "sign_in.throttled");
+    assert!(line.contains(r#""via":"browser""#), "{line}");
     // The same person is not asked from there by ssh, without a key; with the key, and from elsewhere, yes.
     let client = house.client("alice");
     client.begin();
     assert_eq!(reason(client.answer(&[""])), "sign-in-throttled");
     Stranger::at(&house, "198.51.100.9:1").sign_in("alice", &right);
-    let line = audited(&house, "sign_in.throttled");
-    assert!(line.contains(r#""via":"browser""#), "{line}");
 }
 
 /// The process says itself where a browser is: it can claim any address.
@@ -335,8 +335,10 @@ fn a_process_that_claims_other_addresses_gets_few_tries() {
     let looked_at = tries.filter(|kind| *kind == Kind::Wrong).count();
     assert_eq!(looked_at, 30);
     // The person goes on, with the key, in the terminal.
-    let client = house.client_with("alice", key);
-    client.sign_in(&authenticator);
+    let client = house.client_with("alice", key.clone());
+    signed_in(client.prove());
+    client.own(OwnCommand::Logout { everywhere: false });
+    house.client_with("alice", key).sign_in(&authenticator);
 }
 
 #[test]
@@ -391,7 +393,7 @@ fn what_ends_sign_ins_ends_browsers() {
 fn the_terminal_shows_and_ends_browsers() {
     let (house, key, authenticator) = house_with("alice");
     let client = house.client_with("alice", key.clone());
-    client.sign_in(&authenticator);
+    signed_in(client.prove());
     let later = house.later(60);
     let browser = Stranger::at(&later, HERE).sign_in("alice", &code(&later, &authenticator));
     let status = text(client.own(OwnCommand::Status));

@@ -121,6 +121,7 @@ async fn a_sign_in_ends_the_one_that_the_browser_had() {
 async fn refusals_have_their_status() {
     let api = Api::new();
     let alice = cookie("alice");
+    let alice = alice.as_str();
     let new = |password| json!({ "password": password, "new_password": "n" }).to_string();
     for (method, path, cookie, body, status, code) in [
         (
@@ -142,7 +143,7 @@ async fn refusals_have_their_status() {
         (
             "POST",
             "account/password",
-            &alice,
+            alice,
             new("wrong"),
             403,
             "sign-in-wrong",
@@ -166,7 +167,7 @@ async fn refusals_have_their_status() {
         assert_eq!(document(answer).await["error"]["code"], code);
     }
     let answer = api
-        .ask("POST", "/api/v1/account/password", &alice, &new(PASSWORD))
+        .ask("POST", "/api/v1/account/password", alice, &new(PASSWORD))
         .await;
     assert_eq!(answer.status(), 204);
 }
