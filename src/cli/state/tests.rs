@@ -91,7 +91,7 @@ fn a_state_is_shown_and_backed_up_and_the_backup_restored() {
             status["backend"],
             ["postgres", "sqlite"][usize::from(is_file)]
         );
-        assert_eq!(status["schema"], 4);
+        assert_eq!(status["schema"], 5);
 
         let said = scene.run(&["backup", "DIR/copy"]).unwrap();
         assert!(
