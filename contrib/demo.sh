@@ -13,6 +13,7 @@ set -euo pipefail
 
 host=db1
 marker="hello from the demo, $$"
+password="a password for this demo"
 
 # The processes that this script has started, and the directory that it has made.
 pids=()
@@ -147,7 +148,7 @@ sign_up() {
     write "$dir/answers" "#!/bin/sh
 case \$1 in
 *invitation*) echo '$invitation' ;;
-*) echo 'a password for this demo' ;;
+*) echo '$password' ;;
 esac"
     chmod +x "$dir/answers"
     run env SSH_ASKPASS="$dir/answers" SSH_ASKPASS_REQUIRE=force \
@@ -178,7 +179,8 @@ leave_running() {
     printf '\n    %s/ssh %s\n\n' "$dir" "$host"
     printf 'Then see what was recorded:\n\n    %s/rproxy play last\n\n' "$dir"
     printf 'In a browser:\n\n    %s\n\n' "$web"
-    printf 'It does not know the certificate yet, whose SHA-256 is\n%s\n\n' "$web_fingerprint"
+    printf 'It does not know the certificate yet, whose SHA-256 is\n%s\n' "$web_fingerprint"
+    printf 'Sign in as demo, with the password: %s\n\n' "$password"
     if ! users_own_terminals; then
         printf 'In this container sshd cannot give you a terminal, because /dev/pts is mounted without gid=:\n'
         printf 'add a command to the line, or run the demo as root.\n\n'
