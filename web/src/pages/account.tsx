@@ -66,7 +66,7 @@ export function AccountPage(): VNode {
       <SignIns account={account} onEnd={(signIn) => setQuestion({ is: "signIn", signIn })} />
       <Keys account={account} onRemove={(key) => setQuestion({ is: "key", key })} />
       <div class="pair">
-        <Password account={account} />
+        <Password account={account} onChanged={() => void again()} />
         <SecondFactor account={account} />
       </div>
       {question !== undefined && (
@@ -172,7 +172,7 @@ function Keys({ account, onRemove }: { account: Account; onRemove: (key: Key) =>
   );
 }
 
-function Password({ account }: { account: Account }): VNode {
+function Password({ account, onChanged }: { account: Account; onChanged: () => void }): VNode {
   const { api } = useShared();
   const [password, setPassword] = useState("");
   const [code, setCode] = useState("");
@@ -190,6 +190,7 @@ function Password({ account }: { account: Account }): VNode {
     try {
       await api.changePassword(password, code.replaceAll(" ", ""), next);
       setDone(true);
+      onChanged();
       setPassword("");
       setNext("");
       setRepeated("");
@@ -203,7 +204,7 @@ function Password({ account }: { account: Account }): VNode {
   return (
     <section class="card" aria-labelledby="password">
       <h2 id="password">Password</h2>
-      {done && <Notice kind="success">The password is changed.</Notice>}
+      {done && <Notice kind="success">The password is changed. Your other sign-ins have ended.</Notice>}
       {error !== undefined && <Failure error={error} />}
       <form
         onSubmit={(event) => {
