@@ -12,6 +12,7 @@ mod any_login_tests;
 mod forwarding;
 mod identity;
 mod join;
+mod join_mode;
 #[cfg(test)]
 mod join_tests;
 mod pattern;
@@ -35,7 +36,8 @@ pub use forwarding::{
     PatternError, Permissions,
 };
 pub use identity::{Identity, IdentityProof, PolicySubject};
-pub use join::{JoinDenial, JoinGrant, JoinMode, may_join};
+pub use join::{JoinDenial, JoinGrant, may_join};
+pub use join_mode::JoinMode;
 pub use pattern::{NotAPattern, Pattern};
 pub use permit::{
     Denial, InnerProof, LoginPermit, OtherCredential, Permit, authorize, logins_at, may_enter,
