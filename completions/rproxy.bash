@@ -1118,12 +1118,16 @@ _rproxy() {
             return 0
             ;;
         rproxy__subcmd__play)
-            opts="-h -V --speed --idle-limit --skip-idle --config --data-dir --help --version"
+            opts="-h -V --at --speed --idle-limit --skip-idle --config --data-dir --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --at)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --speed)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -282,6 +282,7 @@ complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and __fish_see
 complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and __fish_seen_subcommand_from export" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and __fish_seen_subcommand_from export" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and __fish_seen_subcommand_from export" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand play" -l at -d 'Begin at this time of the session, with what its terminal showed then: seconds, or M:SS, or H:MM:SS' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand play" -l speed -d 'How many times faster than it was' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand play" -l idle-limit -d 'Longest silence, in seconds of the session' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand play" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F

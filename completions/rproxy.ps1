@@ -404,6 +404,7 @@ Register-ArgumentCompleter -Native -CommandName 'rproxy' -ScriptBlock {
             break
         }
         'rproxy;play' {
+            [CompletionResult]::new('--at', '--at', [CompletionResultType]::ParameterName, 'Begin at this time of the session, with what its terminal showed then: seconds, or M:SS, or H:MM:SS')
             [CompletionResult]::new('--speed', '--speed', [CompletionResultType]::ParameterName, 'How many times faster than it was')
             [CompletionResult]::new('--idle-limit', '--idle-limit', [CompletionResultType]::ParameterName, 'Longest silence, in seconds of the session')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]')

@@ -27,8 +27,8 @@ main() {
     player
     database
     others
-    player_is_there
     interface
+    player_is_there
 
     step cargo fmt --check
     if command -v shellcheck >/dev/null; then
