@@ -12,7 +12,7 @@ use clap::Parser;
 use rproxy::model::SessionKind;
 use rproxy::recording::{Header, Index, Live, Options, Pty, Sought, Stream};
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+type Fallible<T> = Result<T, Box<dyn Error>>;
 
 /// How many places are sought.
 const SEEKS: u32 = 50;
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &Arguments) -> Result<()> {
+fn run(arguments: &Arguments) -> Fallible<()> {
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("large.cast.zst");
     let mut out = std::io::stdout().lock();
@@ -79,7 +79,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-fn measure(out: &mut impl Write, name: &str, path: &Path, length: Duration) -> Result<()> {
+fn measure(out: &mut impl Write, name: &str, path: &Path, length: Duration) -> Fallible<()> {
     let mut times = Vec::new();
     // In no order that a cache could like.
     for number in 0..SEEKS {
@@ -106,7 +106,7 @@ fn measure(out: &mut impl Write, name: &str, path: &Path, length: Duration) -> R
 }
 
 /// Makes a recording of this much output. How long the session was.
-fn record(path: &Path, size: usize) -> Result<Duration> {
+fn record(path: &Path, size: usize) -> Fallible<Duration> {
     let header = Header {
         session: "01920000-0000-7000-8000-000000000001".parse()?,
         connection: "01920000-0000-7000-8000-000000000002".parse()?,
@@ -163,7 +163,7 @@ impl Terminal {
         (self.random >> 33) % below
     }
 
-    fn put(&mut self, out: &mut Vec<u8>) -> Result<()> {
+    fn put(&mut self, out: &mut Vec<u8>) -> Fallible<()> {
         let number = self.next(1_000_000);
         match self.next(40) {
             0 => write!(
@@ -203,7 +203,7 @@ impl Terminal {
 }
 
 /// How many key frames there are, and their bytes: found by what they begin with.
-fn key_frames(path: &Path) -> Result<(usize, u64)> {
+fn key_frames(path: &Path) -> Fallible<(usize, u64)> {
     let mut bytes = Vec::new();
     File::open(path)?.read_to_end(&mut bytes)?;
     let (mut count, mut sum) = (0, 0);

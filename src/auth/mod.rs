@@ -16,7 +16,7 @@
 //! - `identity_provider`: the identity provider, where people sign in with a browser
 //! - `peers`: the service for the proxies that share the state
 //! - `changes`: the service that tells what was revoked, and which sign-ins have ended
-//! - `public_data`: the service that tells what everybody may know
+//! - `published`: the service that tells what everybody may know
 //! - `telemetry`: the service that says what was counted
 //! - `web_certificate`: the certificate of HTTPS that the proxy makes for itself
 
@@ -32,7 +32,7 @@ mod node_changes;
 mod nodes;
 mod peers;
 mod people;
-mod public_data;
+mod published;
 mod signals;
 mod signing;
 mod telemetry;
@@ -59,7 +59,7 @@ use monitor_link::MonitorLink;
 use nodes::NodesProvider;
 use peers::PeersService;
 use people::{PeopleGround, PeopleProvider};
-use public_data::PublicDataService;
+use published::PublishedService;
 use signals::IgnoredSignals;
 use signing::SigningService;
 use telemetry::TelemetryService;
@@ -123,7 +123,7 @@ pub fn work(config: &Config, source: &Source) -> Result<(), AuthProcessError> {
     let reader = reader.map_err(AuthProcessError::Start)?;
     let peers = Arc::new(PeersService::new(state.clone()));
     let cluster = config.cluster_name.clone();
-    let public_data = PublicDataService::new(cluster, records.clone(), authorities.clone());
+    let published = PublishedService::new(cluster, records.clone(), authorities.clone());
     let telemetry = TelemetryService::new(state.clone(), Arc::clone(&meters), restarts);
     let telemetry = Arc::new(telemetry);
     let (looking_on, stop) = channel();
@@ -160,7 +160,7 @@ pub fn work(config: &Config, source: &Source) -> Result<(), AuthProcessError> {
         nodes: Arc::clone(&nodes),
         peers,
         changes,
-        public_data: Arc::new(public_data),
+        published: Arc::new(published),
         telemetry,
         refused,
     };

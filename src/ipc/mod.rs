@@ -19,7 +19,7 @@
 //! - `seen`, `connection_table`: which connection a signature was made for, and what else the services about
 //!   people and nodes remember of connections
 //! - `nodes`, `peers`: requests about hosts that join, and about other proxies on the same state
-//! - `public_data`: what everybody may know, for the web
+//! - `published`: what everybody may know, for the web
 //! - `telemetry`: what the auth process has counted
 //!
 //! **Invariant**: the receiver of a call trusts nothing in it that it has not checked against its
@@ -39,7 +39,7 @@ mod lifecycle;
 mod nodes;
 mod peers;
 mod people;
-mod public_data;
+mod published;
 mod remote;
 mod requests;
 mod seen;
@@ -76,10 +76,10 @@ pub use people::{
     OwnCommand, PeopleAnswer, PeopleQuestion, PeopleRefusal, PeopleRequest, Prompt, Questions,
     SecretText, SignedIn, SignedProof,
 };
-pub use public_data::{LIST_PIECE, PublicDataAnswer, PublicDataRequest};
+pub use published::{LIST_PIECE, PublishedAnswer, PublishedRequest};
 pub use remote::{
-    Browser, BrowserSessions, Changes, Nodes, Peers, People, PublicData, RemoteBrowser,
-    RemoteBrowserSessions, RemoteChanges, RemoteNodes, RemotePeers, RemotePeople, RemotePublicData,
+    Browser, BrowserSessions, Changes, Nodes, Peers, People, Published, RemoteBrowser,
+    RemoteBrowserSessions, RemoteChanges, RemoteNodes, RemotePeers, RemotePeople, RemotePublished,
     RemoteTelemetry,
 };
 pub use requests::{

@@ -11,7 +11,7 @@ use super::client::{CallError, Client};
 use super::nodes::{NodesAnswer, NodesRequest};
 use super::peers::{PeersAnswer, PeersRequest};
 use super::people::{PeopleAnswer, PeopleRequest};
-use super::public_data::{PublicDataAnswer, PublicDataRequest};
+use super::published::{PublishedAnswer, PublishedRequest};
 use super::telemetry::{TelemetryAnswer, TelemetryRequest};
 
 /// Decides about people.
@@ -200,19 +200,19 @@ impl Changes for RemoteChanges {
 }
 
 /// Tells what everybody may know.
-pub trait PublicData: fmt::Debug + Send + Sync {
+pub trait Published: fmt::Debug + Send + Sync {
     /// Answers a request. It may wait for another process, for a limited time.
     ///
     /// # Errors
     /// When there is no answer.
-    fn ask(&self, request: PublicDataRequest) -> Result<PublicDataAnswer, CallError>;
+    fn ask(&self, request: PublishedRequest) -> Result<PublishedAnswer, CallError>;
 }
 
 /// Asks another process for what everybody may know.
 #[derive(Clone, Debug)]
-pub struct RemotePublicData(Client);
+pub struct RemotePublished(Client);
 
-impl RemotePublicData {
+impl RemotePublished {
     /// Uses this client.
     #[must_use]
     pub fn new(client: Client) -> Self {
@@ -220,8 +220,8 @@ impl RemotePublicData {
     }
 }
 
-impl PublicData for RemotePublicData {
-    fn ask(&self, request: PublicDataRequest) -> Result<PublicDataAnswer, CallError> {
+impl Published for RemotePublished {
+    fn ask(&self, request: PublishedRequest) -> Result<PublishedAnswer, CallError> {
         let (answer, _no_files) = self.0.call(&request)?;
         Ok(answer)
     }

@@ -18,7 +18,7 @@ use super::hexadecimal;
 use super::nodes::{NodesAnswer, NodesRequest};
 use super::peers::{PeersAnswer, PeersRequest};
 use super::people::{PeopleAnswer, PeopleRequest};
-use super::public_data::{PublicDataAnswer, PublicDataRequest};
+use super::published::{PublishedAnswer, PublishedRequest};
 use super::service::Service;
 use super::telemetry::{TelemetryAnswer, TelemetryRequest};
 
@@ -44,8 +44,8 @@ pub enum ServiceRequest {
     Peers(PeersRequest),
     /// To [`Service::Changes`].
     Changes(ChangesRequest),
-    /// To [`Service::PublicData`].
-    PublicData(PublicDataRequest),
+    /// To [`Service::Published`].
+    Published(PublishedRequest),
     /// To [`Service::Telemetry`].
     Telemetry(TelemetryRequest),
 }
@@ -64,7 +64,7 @@ impl ServiceRequest {
             Self::Nodes(_) => Service::Nodes,
             Self::Peers(_) => Service::Peers,
             Self::Changes(_) => Service::Changes,
-            Self::PublicData(_) => Service::PublicData,
+            Self::Published(_) => Service::Published,
             Self::Telemetry(_) => Service::Telemetry,
         }
     }
@@ -177,14 +177,14 @@ impl From<ChangesRequest> for ServiceRequest {
     }
 }
 
-impl Exchange for PublicDataRequest {
-    const SERVICE: Service = Service::PublicData;
-    type Answer = PublicDataAnswer;
+impl Exchange for PublishedRequest {
+    const SERVICE: Service = Service::Published;
+    type Answer = PublishedAnswer;
 }
 
-impl From<PublicDataRequest> for ServiceRequest {
-    fn from(request: PublicDataRequest) -> Self {
-        Self::PublicData(request)
+impl From<PublishedRequest> for ServiceRequest {
+    fn from(request: PublishedRequest) -> Self {
+        Self::Published(request)
     }
 }
 

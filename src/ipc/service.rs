@@ -24,7 +24,7 @@ pub enum Service {
     /// Tells what was revoked, which sign-ins have ended, and what users may do when that changes.
     Changes,
     /// Tells what everybody may know: the CAs' public keys, and what is revoked as a list for hosts.
-    PublicData,
+    Published,
     /// Says what was counted.
     Telemetry,
 }
@@ -54,7 +54,7 @@ impl Service {
         Self::Nodes,
         Self::Peers,
         Self::Changes,
-        Self::PublicData,
+        Self::Published,
         Self::Telemetry,
     ];
 
@@ -71,7 +71,7 @@ impl Service {
             Self::Nodes => "nodes",
             Self::Peers => "peers",
             Self::Changes => "changes",
-            Self::PublicData => "public-data",
+            Self::Published => "published",
             Self::Telemetry => "telemetry",
         }
     }
@@ -89,7 +89,7 @@ impl Service {
             | Self::Nodes
             | Self::Peers
             | Self::Changes
-            | Self::PublicData
+            | Self::Published
             | Self::Telemetry => Provider::Auth,
         }
     }
@@ -142,7 +142,7 @@ impl Service {
                 "what is revoked, which sign-ins have ended, and the roles and logins of users who \
                  have signed in, when these change"
             }
-            Self::PublicData => {
+            Self::Published => {
                 "the CAs' public keys, and the list of what is revoked as `/webapi/auth/krl` serves it. \
                  Nothing that is not for everybody"
             }
@@ -173,7 +173,7 @@ impl Service {
             Self::BrowserPasswords => 24 * 1024,
             // An address and a key.
             Self::Peers => 4 * 1024,
-            Self::Changes | Self::PublicData | Self::Telemetry => 1024,
+            Self::Changes | Self::Published | Self::Telemetry => 1024,
         }
     }
 
@@ -189,7 +189,7 @@ impl Service {
             Self::Browser | Self::BrowserPasswords | Self::Telemetry => 8 * 1024,
             // Certificates and keys, of RSA too; hosts with their labels; a piece of the list of
             // revocations in hexadecimal digits.
-            Self::Changes | Self::Nodes | Self::BrowserSessions | Self::PublicData => 60 * 1024,
+            Self::Changes | Self::Nodes | Self::BrowserSessions | Self::Published => 60 * 1024,
         }
     }
 
@@ -202,7 +202,7 @@ impl Service {
             | Self::Peers
             | Self::Changes
             | Self::BrowserSessions
-            | Self::PublicData => Duration::from_secs(10),
+            | Self::Published => Duration::from_secs(10),
             // Passwords are slow to check by design, and a CA's key may be in a slow agent.
             Self::People | Self::Nodes | Self::BrowserPasswords => Duration::from_secs(30),
             // A scrape of the metrics waits for it.
@@ -220,7 +220,7 @@ impl Service {
             // They wait for each other: few are worked on at a time.
             Self::BrowserPasswords => 64,
             Self::People | Self::Browser | Self::Nodes => 16,
-            Self::Changes | Self::PublicData | Self::Telemetry => 2,
+            Self::Changes | Self::Published | Self::Telemetry => 2,
         }
     }
 
@@ -246,7 +246,7 @@ impl Service {
             // Five times a second, and more at once for a long list at the start.
             Self::Changes => 100,
             // As often, and for a long list many at once.
-            Self::PublicData => 500,
+            Self::Published => 500,
             // Once for each scrape, and those are answered from one result for a second.
             Self::Telemetry => 20,
         }

@@ -156,7 +156,7 @@ pub const WEB: ProcessKind = ProcessKind {
         Service::Browser,
         Service::BrowserSessions,
         Service::BrowserPasswords,
-        Service::PublicData,
+        Service::Published,
     ],
     called_before: &[],
     provides: None,
@@ -276,7 +276,7 @@ mod tests {
         for (version, may) in [(4, true), (5, true), (6, false), (7, false)] {
             assert_eq!(WORKER.may_call_in(version, Service::Browser), may);
             assert!(WORKER.may_call_in(version, Service::Signing));
-            assert!(!WORKER.may_call_in(version, Service::PublicData));
+            assert!(!WORKER.may_call_in(version, Service::Published));
         }
     }
 

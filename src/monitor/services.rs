@@ -142,7 +142,7 @@ impl Services {
             | ServiceRequest::Nodes(_)
             | ServiceRequest::Peers(_)
             | ServiceRequest::Changes(_)
-            | ServiceRequest::PublicData(_)
+            | ServiceRequest::Published(_)
             | ServiceRequest::Telemetry(_) => {
                 match ForwardingCall::new(incoming, request, self.caller.clone()) {
                     Ok(call) => self.gate.pass(call),

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::connection::ConnectionInfo;
+use super::connection::ServedConnection;
 use super::tls;
 
 /// The proxy's own names. Those of its certificate are its own too, and addresses: no attacker's page has an
@@ -23,7 +23,7 @@ impl OwnHosts {
     }
 
     /// Whether a host of a URL is one of them.
-    pub(super) fn has(&self, host: &str, info: &ConnectionInfo) -> bool {
+    pub(super) fn has(&self, host: &str, info: &ServedConnection) -> bool {
         let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
         let bare = host
             .strip_prefix('[')
@@ -44,7 +44,7 @@ mod tests {
     #[test]
     fn names_and_addresses_are_ours_and_other_names_are_not() {
         let own = OwnHosts::new(["Proxy.Example.com".to_owned()]);
-        let info = ConnectionInfo::plain("192.0.2.7:4000".parse().unwrap());
+        let info = ServedConnection::plain("192.0.2.7:4000".parse().unwrap());
         for (host, is_ours) in [
             ("proxy.example.com", true),
             ("PROXY.example.COM", true),

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::WebError;
-use super::connection::{self, Answers, ConnectionInfo, PATIENCE};
+use super::connection::{self, Answers, PATIENCE, ServedConnection};
 use super::slots::{ClientSlot, Places};
 use super::tls::{ShownTls, Tls, TlsFiles};
 use crate::sys::files::Files;
@@ -164,13 +164,13 @@ async fn client(
     let _without = stream.set_nodelay(true);
     match shown {
         None => {
-            let info = ConnectionInfo::plain(client);
+            let info = ServedConnection::plain(client);
             connection::serve(stream, info, answers, slot, closing).await;
         }
         Some(shown) => {
             if let Ok(Ok(stream)) = timeout(PATIENCE, shown.acceptor.accept(stream)).await {
                 let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                let info = ConnectionInfo {
+                let info = ServedConnection {
                     client,
                     certificate: Some(shown.certificate),
                     is_http2,

@@ -7,7 +7,7 @@ use hyper::body::Body;
 use hyper::header::HeaderMap;
 use hyper::{Request, Response, StatusCode, header};
 
-use super::connection::{Answers, ConnectionInfo};
+use super::connection::{Answers, ServedConnection};
 use super::page::{ErrorPage, HttpResponse, set};
 use super::purpose::RequestPurpose;
 
@@ -65,7 +65,7 @@ impl<S: Site> Answers for SiteServer<S> {
 
     async fn answer(
         &self,
-        info: &ConnectionInfo,
+        info: &ServedConnection,
         request: Request<axum::body::Body>,
     ) -> Response<axum::body::Body> {
         let answer = answer(&self.0, info.client.ip(), request).await;

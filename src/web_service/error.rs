@@ -4,7 +4,7 @@ use std::io;
 
 use thiserror::Error;
 
-use super::public_data::PublicDataError;
+use super::published::PublishedError;
 use crate::monitor::WITHOUT_SANDBOX;
 use crate::sys::sandbox::SandboxError;
 use crate::web::WebError;
@@ -20,7 +20,7 @@ pub enum WebServiceError {
     Web(#[from] WebError),
     /// It cannot be asked what everybody may know.
     #[error("cannot ask for the CAs' public keys")]
-    PublicData(#[from] PublicDataError),
+    Published(#[from] PublishedError),
     /// The process cannot be confined.
     #[error("cannot be confined")]
     Confine(#[from] SandboxError),

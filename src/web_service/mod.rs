@@ -7,13 +7,13 @@
 //!
 //! - `ground`: the preconditions of the start
 //! - `monitor_link`: the monitor's messages, and the services that this process may call
-//! - `public_data`: keeps what everybody may read up to date
+//! - `published`: keeps what everybody may read up to date
 //! - `reload`: what the process does anew when the proxy reloads its configuration
 
 mod error;
 mod ground;
 mod monitor_link;
-mod public_data;
+mod published;
 mod reload;
 
 use std::io;
@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 
 use ground::WebGround;
 use monitor_link::MonitorLink;
-use public_data::Follower;
+use published::Follower;
 use reload::WebReload;
 
 use crate::config::{Config, Source};
@@ -45,7 +45,7 @@ pub fn work(config: &Config, source: Source) -> Result<(), WebServiceError> {
     let (monitor, listener) = MonitorLink::begin()?;
     let files: Arc<dyn Files> = Arc::new(monitor.files(config, &source));
     let WebGround { server, own } = ground::lay(config, listener, Arc::clone(&files))?;
-    let (follower, documents) = Follower::start(Arc::new(monitor.public_data()))?;
+    let (follower, documents) = Follower::start(Arc::new(monitor.published()))?;
     // Everything was read for the first time, by the only thread.
     let _confinement = WEB.confine(config)?;
     log::start().map_err(WebServiceError::Start)?;

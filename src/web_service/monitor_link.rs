@@ -10,7 +10,7 @@ use super::error::WebServiceError;
 use crate::config::{Config, Source};
 use crate::ipc::{
     Client, Datagram, MessageSocket, MonitorMessage, ProcessMessage, RemoteBrowser,
-    RemoteBrowserSessions, RemoteFiles, RemotePublicData, VERSION, decode, encode,
+    RemoteBrowserSessions, RemoteFiles, RemotePublished, VERSION, decode, encode,
 };
 use crate::monitor::{self, WEB};
 
@@ -66,8 +66,8 @@ impl MonitorLink {
     }
 
     /// The service that tells what everybody may know.
-    pub(super) fn public_data(&self) -> RemotePublicData {
-        RemotePublicData::new(self.calls.clone())
+    pub(super) fn published(&self) -> RemotePublished {
+        RemotePublished::new(self.calls.clone())
     }
 
     /// Sends a report to the monitor.

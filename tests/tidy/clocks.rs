@@ -142,7 +142,7 @@ const MAY_SPAWN: &[(&str, &str)] = &[
         "reads what the monitor says as long as the process runs",
     ),
     (
-        "src/web_service/public_data.rs",
+        "src/web_service/published.rs",
         "asks off the runtime, one question at a time, and is awaited",
     ),
     (
@@ -216,10 +216,6 @@ const MAY_SPAWN: &[(&str, &str)] = &[
     (
         "src/sys/sandbox/landlock.rs",
         "tries a restriction on a thread of its own, joined at once",
-    ),
-    (
-        "src/web/api/people.rs",
-        "asks off the runtime, a bounded number of questions at a time, and is awaited",
     ),
     (
         "src/web/sign_in.rs",

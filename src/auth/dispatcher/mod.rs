@@ -14,7 +14,7 @@ use super::changes::ChangesService;
 use super::nodes::NodesProvider;
 use super::peers::{PeersDecision, PeersService};
 use super::people::{PeopleProvider, no_sign_in};
-use super::public_data::PublicDataService;
+use super::published::PublishedService;
 use super::signing::{Signed, SigningService};
 use super::telemetry::TelemetryService;
 use super::thread_pool::ThreadPool;
@@ -22,7 +22,7 @@ use crate::audit::{RefusedCall, RefusedCalls};
 use crate::ipc::{
     BrowserPasswordRequest, BrowserRequest, BrowserSessionRequest, CallRefusal, CallerProcess,
     ChangesRequest, ForwardedCall, IncomingCall, NodesRequest, PeersRequest, PeopleRequest,
-    PublicDataRequest, Service, ServiceRequest, SigningRequest, Slot, Slots, TelemetryRequest,
+    PublishedRequest, Service, ServiceRequest, SigningRequest, Slot, Slots, TelemetryRequest,
 };
 
 /// Most processes that call. After upgrades, several workers do.
@@ -37,7 +37,7 @@ pub(super) struct Providers {
     pub(super) nodes: Arc<NodesProvider>,
     pub(super) peers: Arc<PeersService>,
     pub(super) changes: Arc<ChangesService>,
-    pub(super) public_data: Arc<PublicDataService>,
+    pub(super) published: Arc<PublishedService>,
     pub(super) telemetry: Arc<TelemetryService>,
     /// Where refused calls are written down.
     pub(super) refused: RefusedCalls,
@@ -81,7 +81,7 @@ impl Dispatcher {
             Service::Nodes,
             Service::Peers,
             Service::Changes,
-            Service::PublicData,
+            Service::Published,
             Service::Telemetry,
         ];
         let pools = pools.map(pool);
@@ -158,7 +158,7 @@ fn threads(service: Service) -> usize {
         | Service::Browser
         | Service::BrowserSessions
         | Service::Changes
-        | Service::PublicData
+        | Service::Published
         | Service::Telemetry => service.at_once(),
     }
 }
@@ -260,9 +260,9 @@ impl Providers {
                 Ok(answer) => incoming.answer::<ChangesRequest>(&answer, &[]),
                 Err(error) => tracing::warn!(%error, "no answer of the service changes"),
             },
-            ServiceRequest::PublicData(request) => match self.public_data.answer(&request) {
-                Ok(answer) => incoming.answer::<PublicDataRequest>(&answer, &[]),
-                Err(error) => tracing::warn!(%error, "no answer of the service public-data"),
+            ServiceRequest::Published(request) => match self.published.answer(&request) {
+                Ok(answer) => incoming.answer::<PublishedRequest>(&answer, &[]),
+                Err(error) => tracing::warn!(%error, "no answer of the service published"),
             },
             ServiceRequest::Telemetry(_) => {
                 incoming.answer::<TelemetryRequest>(&self.telemetry.answer(), &[]);

@@ -56,7 +56,7 @@ impl Services {
             people: None,
             nodes: Arc::new(NodesProvider::new(&config, &ground)),
             peers: Arc::new(PeersService::new(state.clone())),
-            public_data: Arc::new(PublicDataService::new(
+            published: Arc::new(PublishedService::new(
                 config.cluster_name.clone(),
                 records.clone(),
                 ground.authorities.clone(),

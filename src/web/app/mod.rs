@@ -20,7 +20,7 @@ use tower::ServiceExt as _;
 use crate::ipc::{Browser, BrowserSessions};
 use crate::model::ClusterName;
 use crate::web::api::{self, About, ApiError, ApiPeople};
-use crate::web::connection::{Answers, ConnectionInfo, PATIENCE};
+use crate::web::connection::{Answers, PATIENCE, ServedConnection};
 use crate::web::guard;
 use crate::web::headers::protect;
 use crate::web::hosts::OwnHosts;
@@ -93,7 +93,7 @@ impl WebApp {
         server.start("web", self, ending)
     }
 
-    async fn answer_any(&self, info: &ConnectionInfo, request: Request<Body>) -> Response<Body> {
+    async fn answer_any(&self, info: &ServedConnection, request: Request<Body>) -> Response<Body> {
         if request.uri().path().starts_with(PUBLIC) {
             let answer = site::answer(&self.site, info.client.ip(), request).await;
             return answer.map(Body::new);
@@ -143,7 +143,7 @@ impl WebApp {
         }
     }
 
-    async fn answer_page(&self, info: &ConnectionInfo, request: Request<Body>) -> Response<Body> {
+    async fn answer_page(&self, info: &ServedConnection, request: Request<Body>) -> Response<Body> {
         let path = request.uri().path();
         let is_read = guard::reads(request.method());
         let (found, headers) = (files::at(path), request.headers());
@@ -229,7 +229,7 @@ impl Answers for WebApp {
         }
     }
 
-    async fn answer(&self, info: &ConnectionInfo, request: Request<Body>) -> Response<Body> {
+    async fn answer(&self, info: &ServedConnection, request: Request<Body>) -> Response<Body> {
         let is_head = request.method() == Method::HEAD;
         let is_http2 = info.is_http2;
         let mut answer = self.answer_any(info, request).await;

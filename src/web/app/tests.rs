@@ -42,12 +42,12 @@ pub(in crate::web) fn app() -> WebApp {
     })
 }
 
-fn plain() -> ConnectionInfo {
-    ConnectionInfo::plain("192.0.2.7:4000".parse().unwrap())
+fn plain() -> ServedConnection {
+    ServedConnection::plain("192.0.2.7:4000".parse().unwrap())
 }
 
-fn encrypted() -> ConnectionInfo {
-    ConnectionInfo {
+fn encrypted() -> ServedConnection {
+    ServedConnection {
         certificate: Some(Arc::new(Vec::<u8>::new().into())),
         ..plain()
     }
@@ -138,7 +138,7 @@ async fn the_api_says_what_it_is() {
 
 /// Another name leads here, but public data is for everybody.
 #[tokio::test]
-async fn a_host_that_is_not_ours_gets_public_data_and_nothing_else() {
+async fn a_host_that_is_not_ours_gets_what_is_published_and_nothing_else() {
     let app = app();
     for (path, status) in [
         ("/webapi/auth/krl", 200),

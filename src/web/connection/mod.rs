@@ -48,7 +48,7 @@ const WINDOW_OF_ALL: u32 = 128 * 1024;
 
 /// What is known of a connection.
 #[derive(Clone, Debug)]
-pub(super) struct ConnectionInfo {
+pub(super) struct ServedConnection {
     /// Where it comes from.
     pub(super) client: SocketAddr,
     /// The certificate that was shown; `None` without TLS.
@@ -57,7 +57,7 @@ pub(super) struct ConnectionInfo {
     pub(super) is_http2: bool,
 }
 
-impl ConnectionInfo {
+impl ServedConnection {
     /// One without TLS.
     pub(super) fn plain(client: SocketAddr) -> Self {
         Self {
@@ -87,14 +87,14 @@ pub(super) trait Answers: fmt::Debug + Send + Sync + 'static {
     /// Answers a request, whatever it is.
     fn answer(
         &self,
-        info: &ConnectionInfo,
+        info: &ServedConnection,
         request: Request<Body>,
     ) -> impl Future<Output = Response<Body>> + Send;
 }
 
 /// What its requests have in common.
 struct Connection<A> {
-    info: ConnectionInfo,
+    info: ServedConnection,
     answers: Arc<A>,
     slot: Arc<ClientSlot>,
     asked: AtomicUsize,
@@ -105,7 +105,7 @@ struct Connection<A> {
 /// Answers the requests of a connection until it ends.
 pub(super) async fn serve<A: Answers>(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    info: ConnectionInfo,
+    info: ServedConnection,
     answers: Arc<A>,
     slot: &Arc<ClientSlot>,
     closing: CancellationToken,

@@ -24,7 +24,7 @@ impl Answers for Double {
         "/"
     }
 
-    async fn answer(&self, _info: &ConnectionInfo, _request: Request<Body>) -> Response<Body> {
+    async fn answer(&self, _info: &ServedConnection, _request: Request<Body>) -> Response<Body> {
         if let Some(hold) = &self.hold {
             hold.acquire().await.unwrap().forget();
         }
@@ -48,9 +48,9 @@ fn connect(is_http2: bool, length: usize, hold: bool) -> ClientEnd {
     });
     let closing = CancellationToken::new();
     let client: SocketAddr = "192.0.2.7:4000".parse().unwrap();
-    let info = ConnectionInfo {
+    let info = ServedConnection {
         is_http2,
-        ..ConnectionInfo::plain(client)
+        ..ServedConnection::plain(client)
     };
     let (of_server, ends) = (Arc::clone(&answers), closing.clone());
     let served = tokio::spawn(async move {
@@ -310,7 +310,7 @@ async fn nothing_is_smuggled_behind_a_request() {
         let client: SocketAddr = "192.0.2.7:4000".parse().unwrap();
         let served = tokio::spawn(async move {
             let slot = Arc::new(Places::new().enter(client.ip()));
-            let info = ConnectionInfo::plain(client);
+            let info = ServedConnection::plain(client);
             let never = CancellationToken::new();
             serve(far, info, Arc::new(app), &slot, never).await;
         });

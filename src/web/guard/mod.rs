@@ -10,7 +10,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, StatusCode, Uri, Version};
 
 use crate::web::api::{ApiError, PREFIX};
-use crate::web::connection::{ConnectionInfo, MAX_HEADERS};
+use crate::web::connection::{MAX_HEADERS, ServedConnection};
 use crate::web::hosts::OwnHosts;
 
 /// Longest body of a request, in bytes.
@@ -37,7 +37,11 @@ pub(super) fn reads(method: &Method) -> bool {
 ///
 /// # Errors
 /// Why it is not answered.
-pub(super) fn judge(parts: &Parts, own: &OwnHosts, info: &ConnectionInfo) -> Result<(), ApiError> {
+pub(super) fn judge(
+    parts: &Parts,
+    own: &OwnHosts,
+    info: &ServedConnection,
+) -> Result<(), ApiError> {
     let headers = &parts.headers;
     if headers.len() > MAX_HEADERS {
         return Err(refusal(
@@ -78,7 +82,7 @@ pub(super) fn judge(parts: &Parts, own: &OwnHosts, info: &ConnectionInfo) -> Res
 }
 
 /// What holds for the API alone.
-fn api(parts: &Parts, host: &str, info: &ConnectionInfo) -> Result<(), ApiError> {
+fn api(parts: &Parts, host: &str, info: &ServedConnection) -> Result<(), ApiError> {
     let headers = &parts.headers;
     if OVERRIDES.iter().any(|name| headers.contains_key(*name)) {
         return Err(bad("the method of a request is the one in its first line"));
@@ -200,7 +204,7 @@ fn host_only(host: &str) -> &str {
 
 /// Whether a page at this origin is one of the host that was asked. Behind a reverse proxy, pages are at https
 /// although requests arrive by http.
-fn is_own_origin(origin: &str, host: &str, info: &ConnectionInfo) -> bool {
+fn is_own_origin(origin: &str, host: &str, info: &ServedConnection) -> bool {
     let origin = origin.to_ascii_lowercase();
     let is_at = |scheme: &str, port: &str| {
         let host = host.to_ascii_lowercase();

@@ -19,11 +19,14 @@ const OURS: &[(&str, &str)] = &[
     ("content-length", "2"),
 ];
 
-fn info() -> ConnectionInfo {
-    ConnectionInfo::plain("192.0.2.7:4000".parse().unwrap())
+fn info() -> ServedConnection {
+    ServedConnection::plain("192.0.2.7:4000".parse().unwrap())
 }
 
-fn judged_on(info: &ConnectionInfo, case: &GuardedRequest<'_>) -> Result<(), (u16, &'static str)> {
+fn judged_on(
+    info: &ServedConnection,
+    case: &GuardedRequest<'_>,
+) -> Result<(), (u16, &'static str)> {
     let (method, target, headers) = case;
     let mut request = Request::builder().method(*method).uri(*target);
     for (name, value) in *headers {
@@ -167,7 +170,7 @@ fn a_change_is_made_by_a_page_of_ours_only() {
 /// With TLS, a page at http is another page.
 #[test]
 fn over_tls_only_pages_at_https_are_ours() {
-    let info = ConnectionInfo {
+    let info = ServedConnection {
         certificate: Some(std::sync::Arc::new(Vec::<u8>::new().into())),
         ..info()
     };

@@ -10,7 +10,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
-use crate::ipc::{CallError, PublicData, PublicDataAnswer, PublicDataRequest};
+use crate::ipc::{CallError, Published, PublishedAnswer, PublishedRequest};
 use crate::web::{PublicDocuments, PublicKeys};
 
 /// How often to ask: hosts fetch the list when they are told that it has changed.
@@ -20,7 +20,7 @@ const MAX_LIST: u64 = 64 * 1024 * 1024;
 
 /// Why it is not known.
 #[derive(Debug, Error)]
-pub enum PublicDataError {
+pub enum PublishedError {
     /// There is no answer.
     #[error(transparent)]
     Call(#[from] CallError),
@@ -32,7 +32,7 @@ pub enum PublicDataError {
 /// Follows it.
 #[derive(Debug)]
 pub(super) struct Follower {
-    service: Arc<dyn PublicData>,
+    service: Arc<dyn Published>,
     known: KnownList,
     sender: watch::Sender<Arc<PublicDocuments>>,
 }
@@ -50,8 +50,8 @@ impl Follower {
     /// # Errors
     /// When there is no answer.
     pub(super) fn start(
-        service: Arc<dyn PublicData>,
-    ) -> Result<(Self, watch::Receiver<Arc<PublicDocuments>>), PublicDataError> {
+        service: Arc<dyn Published>,
+    ) -> Result<(Self, watch::Receiver<Arc<PublicDocuments>>), PublishedError> {
         let mut known = KnownList::default();
         let documents = known.ask(&*service)?;
         let (sender, receiver) = watch::channel(Arc::new(documents));
@@ -103,7 +103,7 @@ impl Follower {
 
 impl KnownList {
     /// Asks until all of the list is there.
-    fn ask(&mut self, service: &dyn PublicData) -> Result<PublicDocuments, PublicDataError> {
+    fn ask(&mut self, service: &dyn Published) -> Result<PublicDocuments, PublishedError> {
         // The name of the list that is being put together, and what there is of it.
         let mut part: Option<(String, Vec<u8>)> = None;
         loop {
@@ -113,9 +113,9 @@ impl KnownList {
                 (None, None) => (None, 0),
             };
             let have = have as u64;
-            let answer = service.ask(PublicDataRequest { list, have })?;
+            let answer = service.ask(PublishedRequest { list, have })?;
             if answer.length > MAX_LIST {
-                return Err(PublicDataError::List);
+                return Err(PublishedError::List);
             }
             let whole = self.list.as_ref();
             let whole = whole.filter(|(name, _)| *name == answer.list && part.is_none());
@@ -134,7 +134,7 @@ impl KnownList {
                 || length > answer.length
                 || (answer.bytes.is_empty() && length < answer.length)
             {
-                return Err(PublicDataError::List);
+                return Err(PublishedError::List);
             }
             if length == answer.length {
                 let bytes = Bytes::from(bytes);
@@ -146,7 +146,7 @@ impl KnownList {
     }
 }
 
-fn documents(answer: &PublicDataAnswer, list: Bytes) -> PublicDocuments {
+fn documents(answer: &PublishedAnswer, list: Bytes) -> PublicDocuments {
     PublicDocuments {
         keys: PublicKeys {
             user: answer.user.clone(),
@@ -166,12 +166,12 @@ mod tests {
     /// Gives these answers, one after the other, and keeps what it was asked.
     #[derive(Debug, Default)]
     struct Answering {
-        answers: Mutex<Vec<PublicDataAnswer>>,
-        asked: Mutex<Vec<PublicDataRequest>>,
+        answers: Mutex<Vec<PublishedAnswer>>,
+        asked: Mutex<Vec<PublishedRequest>>,
     }
 
-    impl PublicData for Answering {
-        fn ask(&self, request: PublicDataRequest) -> Result<PublicDataAnswer, CallError> {
+    impl Published for Answering {
+        fn ask(&self, request: PublishedRequest) -> Result<PublishedAnswer, CallError> {
             self.asked.lock().unwrap().push(request);
             let mut answers = self.answers.lock().unwrap();
             match answers.is_empty() {
@@ -184,7 +184,7 @@ mod tests {
     fn told(answers: &[(&str, u64, u64, &str)]) -> Answering {
         let answers = answers
             .iter()
-            .map(|(list, length, offset, bytes)| PublicDataAnswer {
+            .map(|(list, length, offset, bytes)| PublishedAnswer {
                 user: Vec::new(),
                 host: Vec::new(),
                 list: (*list).to_owned(),
@@ -234,11 +234,11 @@ mod tests {
             let mut known = KnownList::default();
             known.ask(&told).unwrap();
             let error = known.ask(&told).unwrap_err();
-            assert!(matches!(error, PublicDataError::List), "{error:?}");
+            assert!(matches!(error, PublishedError::List), "{error:?}");
             assert_eq!(known.list.as_ref().unwrap().1, "one");
             // Nor does no answer.
             let error = known.ask(&told).unwrap_err();
-            assert!(matches!(error, PublicDataError::Call(_)), "{error:?}");
+            assert!(matches!(error, PublishedError::Call(_)), "{error:?}");
         }
     }
 }

@@ -12,16 +12,16 @@ pub const LIST_PIECE: usize = 20 * 1024;
 
 /// Asks for the keys, and for the list if it has changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PublicDataRequest {
+pub struct PublishedRequest {
     /// The list that the caller has, or has a part of; `None` for a caller that has none.
     pub list: Option<String>,
     /// How many of its bytes the caller has.
     pub have: u64,
 }
 
-/// The answer to [`PublicDataRequest`].
+/// The answer to [`PublishedRequest`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PublicDataAnswer {
+pub struct PublishedAnswer {
     /// The user CA's keys: one, or during a rotation two.
     #[serde(with = "lines")]
     pub user: Vec<PublicKey>,
@@ -54,9 +54,9 @@ mod tests {
             "0".repeat(64),
             "ab".repeat(LIST_PIECE),
         );
-        let service = ServiceRequest::from(PublicDataRequest::default()).service();
+        let service = ServiceRequest::from(PublishedRequest::default()).service();
         assert!(answer.len() < service.max_answer(), "{}", answer.len());
-        let request = PublicDataRequest {
+        let request = PublishedRequest {
             list: Some("0".repeat(64)),
             have: u64::MAX,
         };

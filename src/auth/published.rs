@@ -8,12 +8,12 @@ use thiserror::Error;
 use super::authorities::CurrentAuthorities;
 use crate::ca::{CaError, CaRecords, Revocations};
 use crate::cert::krl::KrlError;
-use crate::ipc::{LIST_PIECE, PublicCaKeys, PublicDataAnswer, PublicDataRequest};
+use crate::ipc::{LIST_PIECE, PublicCaKeys, PublishedAnswer, PublishedRequest};
 use crate::model::{ClusterName, text};
 
 /// Why there is no answer.
 #[derive(Debug, Error)]
-pub(super) enum PublicDataError {
+pub(super) enum PublishedError {
     /// What is revoked cannot be read.
     #[error(transparent)]
     Read(#[from] CaError),
@@ -24,7 +24,7 @@ pub(super) enum PublicDataError {
 
 /// Tells it.
 #[derive(Debug)]
-pub(super) struct PublicDataService {
+pub(super) struct PublishedService {
     cluster: ClusterName,
     records: CaRecords,
     authorities: CurrentAuthorities,
@@ -41,7 +41,7 @@ struct MadeList {
     changed: u64,
 }
 
-impl PublicDataService {
+impl PublishedService {
     pub(super) fn new(
         cluster: ClusterName,
         records: CaRecords,
@@ -61,8 +61,8 @@ impl PublicDataService {
     /// When the list cannot be made.
     pub(super) fn answer(
         &self,
-        request: &PublicDataRequest,
-    ) -> Result<PublicDataAnswer, PublicDataError> {
+        request: &PublishedRequest,
+    ) -> Result<PublishedAnswer, PublishedError> {
         let list = self.list()?;
         let length = list.bytes.len();
         let is_known = request.list.as_deref() == Some(&list.name);
@@ -72,7 +72,7 @@ impl PublicDataService {
         let rest = list.bytes.get(offset..).unwrap_or_default();
         let bytes = rest.get(..LIST_PIECE).unwrap_or(rest).to_vec();
         let PublicCaKeys { user, host, .. } = self.authorities.keys();
-        Ok(PublicDataAnswer {
+        Ok(PublishedAnswer {
             user,
             host,
             list: list.name,
@@ -84,7 +84,7 @@ impl PublicDataService {
     }
 
     /// The list in force.
-    fn list(&self) -> Result<MadeList, PublicDataError> {
+    fn list(&self) -> Result<MadeList, PublishedError> {
         // Held while the list is made: whoever asks meanwhile waits for the same one.
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.records.revoked.shared()?;
@@ -111,8 +111,8 @@ mod tests {
     use crate::ca::Revoked;
 
     /// Takes all pieces, as the web does.
-    fn whole(service: &PublicDataService) -> Vec<u8> {
-        let (mut bytes, mut request) = (Vec::new(), PublicDataRequest::default());
+    fn whole(service: &PublishedService) -> Vec<u8> {
+        let (mut bytes, mut request) = (Vec::new(), PublishedRequest::default());
         loop {
             let answer = service.answer(&request).unwrap();
             assert_eq!(answer.offset, bytes.len() as u64);
@@ -120,7 +120,7 @@ mod tests {
             if bytes.len() as u64 == answer.length {
                 return bytes;
             }
-            request = PublicDataRequest {
+            request = PublishedRequest {
                 list: Some(answer.list),
                 have: bytes.len() as u64,
             };
@@ -135,12 +135,12 @@ mod tests {
         let records = ground.records.clone();
         let authorities = ground.authorities.clone();
         let cluster = config.cluster_name.clone();
-        let service = PublicDataService::new(cluster.clone(), records.clone(), authorities.clone());
-        let first = service.answer(&PublicDataRequest::default()).unwrap();
+        let service = PublishedService::new(cluster.clone(), records.clone(), authorities.clone());
+        let first = service.answer(&PublishedRequest::default()).unwrap();
         assert_eq!(first.user, authorities.keys().user);
         assert_eq!(first.host, authorities.keys().host);
         assert_eq!(first.bytes.len() as u64, first.length);
-        let known = |answer: &PublicDataAnswer| PublicDataRequest {
+        let known = |answer: &PublishedAnswer| PublishedRequest {
             list: Some(answer.list.clone()),
             have: answer.length,
         };
@@ -156,7 +156,7 @@ mod tests {
         let list = records.revoked.shared().unwrap().published(&cluster);
         assert_eq!(whole(&service), list.encode().unwrap());
         // What is asked for beyond the end is nothing that there is.
-        let beyond = PublicDataRequest {
+        let beyond = PublishedRequest {
             have: other.length + 1,
             list: Some(other.list),
         };
