@@ -803,6 +803,7 @@ mod tests {
         samples.extend(people.into_iter().map(AuditEvent::from));
         let nodes = crate::audit::node::testing::samples(&root(), addr);
         samples.extend(nodes.into_iter().map(AuditEvent::from));
+        samples.extend(crate::audit::participant::testing::samples(addr));
         let kinds: BTreeSet<EventKind> = samples.iter().map(AuditEvent::kind).collect();
         assert_eq!(kinds.len(), EventKind::ALL.len(), "a kind has no sample");
         for event in &samples {

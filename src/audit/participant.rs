@@ -45,3 +45,44 @@ pub struct LeftSession {
     pub reason: &'static str,
     pub message: Option<String>,
 }
+
+#[cfg(test)]
+pub(super) mod testing {
+    use super::*;
+    use crate::audit::AuditEvent;
+
+    /// One event of every kind.
+    pub(in crate::audit) fn samples(client_addr: SocketAddr) -> Vec<AuditEvent> {
+        let (session, connection) = (SessionId::new(), ConnectionId::new());
+        let client_connection = ConnectionId::new();
+        let text = str::to_owned;
+        vec![
+            AuditEvent::SessionJoined(JoinedSession {
+                session,
+                connection,
+                owner: text("alice"),
+                login: text("deploy"),
+                target: text("db1:22"),
+                user: text("bob"),
+                participant: 1,
+                mode: "type",
+                rule: text("rproxy.yaml:7"),
+                client_addr,
+                client_connection,
+            }),
+            AuditEvent::SessionLeft(LeftSession {
+                session,
+                connection,
+                user: text("bob"),
+                participant: 1,
+                mode: "type",
+                client_addr,
+                client_connection,
+                bytes_typed: 12,
+                duration_ms: 3_000,
+                reason: "left",
+                message: Some(text("maintenance")),
+            }),
+        ]
+    }
+}

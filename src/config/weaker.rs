@@ -483,12 +483,12 @@ mod tests {
         (
             "roles[].join",
             "",
-            "roles: [{ name: r, allow: [{}], join: observe }]",
+            "roles: [{ name: r, allow: [{ nodes: [a] }], join: observe }]",
         ),
         (
             "roles[].join",
-            "roles: [{ name: r, allow: [{}], join: observe }]",
-            "roles: [{ name: r, allow: [{}], join: type }]",
+            "roles: [{ name: r, allow: [{ nodes: [a] }], join: observe }]",
+            "roles: [{ name: r, allow: [{ nodes: [a] }], join: type }]",
         ),
         ("auth_service.max_ttl", "", "auth_service: { max_ttl: 31h }"),
         (

@@ -53,7 +53,7 @@ async fn help_is_shown_where_it_is_asked_for_and_at_a_terminal() {
     assert_eq!((saw.status, saw.stderr.as_str()), (Some(0), ""));
     for part in [
         "rproxy example.test: you are alice\n",
-        "ls [--format json]  the hosts",
+        "  ls [--format json]                          the hosts",
         "ProxyCommand=\"ssh -o ForwardAgent=yes -p 3023 %r@PROXY -s proxy:%h:%p\"",
     ] {
         assert!(text.contains(part), "{part:?} is not in {text}");
