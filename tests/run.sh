@@ -44,6 +44,7 @@ main() {
     # Many tests wait for time limits: more of them run at once than there are processors.
     export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc)))}
     step cargo test --locked --no-fail-fast
+    echo "run.sh: pictures of the interface are in ${CARGO_TARGET_DIR:-target}/tmp/browser"
     # The core again, with a user who signs in where the user otherwise has a certificate.
     export RPROXY_TEST_SIGNED_IN=1
     step cargo test --locked --no-fail-fast --test e2e -- "${signed_in[@]}"

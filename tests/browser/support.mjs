@@ -128,12 +128,15 @@ export async function openSignedIn(page, path, expectFailure) {
   await page.getByRole("navigation", { name: "Pages" }).waitFor();
 }
 
-/** Pictures of the page as it is, in every size and both themes; nothing of it is wider than the window. */
-export async function pictures(page, name) {
+/**
+ * Pictures of the page as it is, in both themes, and in every size or only the usual ones; nothing of it is
+ * wider than the window.
+ */
+export async function pictures(page, name, { everySize = true } = {}) {
   mkdirSync(known.pictures, { recursive: true });
   for (const theme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme: theme, reducedMotion: "reduce" });
-    for (const [size, viewport] of sizes) {
+    for (const [size, viewport] of everySize ? sizes : sizes.slice(0, 2)) {
       await page.setViewportSize(viewport);
       const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
       assert.ok(wide <= 0, `${name} is ${wide} pixels too wide at ${size}`);

@@ -14,6 +14,8 @@ mod auditor;
 #[cfg(test)]
 mod banner;
 #[cfg(test)]
+mod browser;
+#[cfg(test)]
 mod bulk;
 #[cfg(test)]
 mod bypass;
