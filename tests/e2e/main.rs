@@ -151,6 +151,7 @@ mod upgrading;
 mod users;
 #[cfg(test)]
 mod web;
+#[cfg(test)]
 mod web_process;
 #[cfg(test)]
 mod webauthn;

@@ -54,7 +54,7 @@ enum Feed {
 #[derive(Debug)]
 enum WatchEnd {
     /// With the session; how that ended, if that is known.
-    Session(State, Option<ExitNote>),
+    Session(Box<State>, Option<ExitNote>),
     /// The session goes on.
     Quit,
 }
@@ -211,7 +211,7 @@ fn show(
                     None => player.show(&event)?,
                 }
             }
-            Feed::End(state) => return Ok(WatchEnd::Session(state, exit)),
+            Feed::End(state) => return Ok(WatchEnd::Session(Box::new(state), exit)),
             Feed::Failed(error) => return Err(error.into()),
             Feed::Quit => return Ok(WatchEnd::Quit),
         }

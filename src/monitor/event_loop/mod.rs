@@ -249,7 +249,7 @@ impl<P: Processes> Monitor<P> {
     }
 
     /// A process that may have called the auth process has exited.
-    fn forget(&mut self, process: &ChildProcess) {
+    fn forget(&self, process: &ChildProcess) {
         let caller = process.kind.caller(number(process.pid));
         self.gate.forget(&caller);
         let gone = MonitorMessage::Exited(caller);

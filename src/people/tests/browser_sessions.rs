@@ -360,14 +360,11 @@ fn locked_people_are_told_after_right_answers_only_and_their_browsers_are_out() 
 
 #[test]
 fn what_ends_sign_ins_ends_browsers() {
-    let ends: [&dyn Fn(&House, &SignedIn<'_>); 4] = [
+    type End = dyn Fn(&House, &SignedIn<'_>);
+    let ends: [&End; 4] = [
         &|house, _| {
-            drop(
-                house
-                    .admin()
-                    .reset("alice", std::time::Duration::from_secs(60))
-                    .unwrap(),
-            )
+            let life = std::time::Duration::from_secs(60);
+            drop(house.admin().reset("alice", life).unwrap());
         },
         &|house, _| {
             house.admin().remove("alice").unwrap();
