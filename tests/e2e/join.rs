@@ -170,6 +170,8 @@ fn who_leaves_is_gone_and_the_session_goes_on() {
         .map(|event| text(event, "reason").to_owned())
         .collect();
     assert_eq!(reasons, ["left", "left", "disconnected"]);
+    // To leave types nothing.
+    assert_eq!(world.events("session.left")[0]["bytes_typed"], 0);
     let listed = world
         .outer_ssh_as(&bob)
         .args(["127.0.0.1", "join", "--format=json"]);

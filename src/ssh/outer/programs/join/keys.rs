@@ -15,11 +15,14 @@ const PRESSES: u8 = 3;
 /// In which time.
 const TOGETHER: Duration = Duration::from_secs(1);
 
-/// The keys of one participant.
+/// The keys of one participant. A Ctrl-] is held back until it is known whether it is one of those that
+/// leave, so that leaving types nothing.
 #[derive(Debug)]
 pub(super) struct Keys {
     mode: JoinMode,
+    /// How many were pressed in a row, and are held back.
     presses: u8,
+    /// When the first of them was.
     since: Instant,
 }
 
@@ -36,18 +39,21 @@ impl Keys {
     /// Takes typed bytes, and adds to `typed` what the session gets. Whether the participant leaves.
     pub(super) fn press(&mut self, bytes: &[u8], typed: &mut Vec<u8>) -> bool {
         let now = Instant::now();
+        if now - self.since > TOGETHER {
+            self.release(typed);
+        }
         for byte in bytes {
             if *byte == ESCAPE {
-                if self.presses == 0 || now - self.since > TOGETHER {
-                    (self.presses, self.since) = (0, now);
+                if self.presses == 0 {
+                    self.since = now;
                 }
                 self.presses += 1;
                 if self.presses == PRESSES {
                     return true;
                 }
-            } else {
-                self.presses = 0;
+                continue;
             }
+            self.release(typed);
             match self.mode {
                 JoinMode::Type => typed.push(*byte),
                 JoinMode::Observe if *byte == INTERRUPT => return true,
@@ -55,6 +61,19 @@ impl Keys {
             }
         }
         false
+    }
+
+    /// Until when something is held back, if no other key is pressed.
+    pub(super) fn held_until(&self) -> Option<Instant> {
+        (self.presses > 0).then(|| self.since + TOGETHER)
+    }
+
+    /// Adds to `typed` what is held back: it does not leave.
+    pub(super) fn release(&mut self, typed: &mut Vec<u8>) {
+        let held = usize::from(std::mem::take(&mut self.presses));
+        if self.mode == JoinMode::Type {
+            typed.extend(std::iter::repeat_n(ESCAPE, held));
+        }
     }
 }
 
@@ -74,8 +93,8 @@ mod tests {
     fn three_escapes_in_a_row_leave_and_others_are_typed() {
         for (bytes, typed, leaves) in [
             (&b"ls\r\x03\x04\xff"[..], &b"ls\r\x03\x04\xff"[..], false),
-            (b"a\x1d\x1db\x1d", b"a\x1d\x1db\x1d", false),
-            (b"a\x1d\x1d\x1db", b"a\x1d\x1d", true),
+            (b"a\x1d\x1db\x1dc", b"a\x1d\x1db\x1dc", false),
+            (b"a\x1d\x1d\x1db", b"a", true),
         ] {
             let expected = (typed.to_vec(), leaves);
             assert_eq!(pressed(JoinMode::Type, bytes), expected, "{bytes:?}");
@@ -89,7 +108,21 @@ mod tests {
         tokio::time::advance(TOGETHER + Duration::from_millis(1)).await;
         assert!(!keys.press(b"\x1d\x1d", &mut typed));
         assert!(keys.press(b"\x1d", &mut typed));
-        assert_eq!(typed, b"\x1d\x1d\x1d\x1d");
+        assert_eq!(typed, b"\x1d\x1d");
+    }
+
+    /// An escape alone is typed late, and once.
+    #[tokio::test(start_paused = true)]
+    async fn an_escape_that_nothing_follows_is_typed() {
+        let (mut keys, mut typed) = (Keys::new(JoinMode::Type), Vec::new());
+        assert_eq!(keys.held_until(), None);
+        assert!(!keys.press(b"\x1d", &mut typed));
+        assert_eq!(keys.held_until(), Some(Instant::now() + TOGETHER));
+        assert_eq!(typed, b"");
+        keys.release(&mut typed);
+        assert_eq!((&typed[..], keys.held_until()), (&b"\x1d"[..], None));
+        keys.release(&mut typed);
+        assert_eq!(typed, b"\x1d");
     }
 
     #[test]
@@ -108,6 +141,7 @@ mod tests {
             let (mut keys, mut typed) = (Keys::new(JoinMode::Observe), Vec::new());
             for piece in pieces {
                 let _leaves = keys.press(&piece, &mut typed);
+                keys.release(&mut typed);
             }
             prop_assert!(typed.is_empty());
         }

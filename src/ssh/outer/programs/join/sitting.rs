@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::super::session::ProgramSession;
 use super::find::Found;
@@ -154,13 +154,24 @@ async fn pass_on(
     let mut keys = Keys::new(mode);
     let (mut read, mut typed) = (vec![0; PIECE], Vec::new());
     loop {
-        let count = reader.read(&mut read).await?;
-        if count == 0 {
+        typed.clear();
+        let next = reader.read(&mut read);
+        let count = match keys.held_until() {
+            Some(until) => timeout_at(until, next).await.ok().transpose()?,
+            None => Some(next.await?),
+        };
+        let leaves = match count {
+            Some(count @ 1..) => keys.press(read.get(..count).unwrap_or_default(), &mut typed),
+            // No other key follows in time, or ever.
+            Some(0) | None => {
+                keys.release(&mut typed);
+                false
+            }
+        };
+        participation.type_in(&typed).await;
+        if count == Some(0) {
             std::future::pending::<()>().await;
         }
-        typed.clear();
-        let leaves = keys.press(read.get(..count).unwrap_or_default(), &mut typed);
-        participation.type_in(&typed).await;
         if leaves {
             return Ok(());
         }
