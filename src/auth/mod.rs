@@ -55,7 +55,6 @@ use authorities::CurrentAuthorities;
 use changes::ChangesService;
 use dispatcher::{Dispatcher, Providers};
 use ground::{Ground, Purpose};
-use monitor_link::MonitorLink;
 use nodes::NodesProvider;
 use peers::PeersService;
 use people::{PeopleGround, PeopleProvider};
@@ -71,7 +70,7 @@ use crate::config::{Config, ConfigError, Loaded, Source};
 use crate::ipc::{Datagram, MonitorMessage, ProcessMessage, PublicCaKeys, decode};
 use crate::metrics::AuthMeters;
 use crate::model::chain;
-use crate::monitor::AUTH;
+use crate::monitor::{AUTH, MonitorLink};
 use crate::sys::files::Files;
 use crate::sys::{log, process};
 
@@ -96,7 +95,7 @@ const UMASK: Mode = Mode::WGRP.union(Mode::WOTH);
 /// # Errors
 /// When the process cannot start.
 pub fn work(config: &Config, source: &Source) -> Result<(), AuthProcessError> {
-    let (monitor, restarts) = MonitorLink::begin()?;
+    let (monitor, restarts) = monitor_link::begin()?;
     let _ignored = IgnoredSignals::new().map_err(AuthProcessError::Start)?;
     keep_to_itself();
     let files: Arc<dyn Files> = Arc::new(monitor.files(config, source));
@@ -213,9 +212,9 @@ fn obey(monitor: &MonitorLink, mut dispatcher: Dispatcher, reload: &AuthReload) 
             Ok(MonitorMessage::Exited(caller)) => dispatcher.forget(&caller),
             Ok(MonitorMessage::Reload) => {
                 reload.run();
-                tell(monitor, &ProcessMessage::Reloaded);
+                monitor.tell(&ProcessMessage::Reloaded);
             }
-            Ok(MonitorMessage::Ping) => tell(monitor, &ProcessMessage::Alive),
+            Ok(MonitorMessage::Ping) => monitor.tell(&ProcessMessage::Alive),
             Ok(MonitorMessage::Retire) => break LAST_ANSWERS,
             Ok(MonitorMessage::End) => break LAST_WRITES,
             // As long as workers drain, they call.
@@ -274,12 +273,6 @@ impl AuthReload {
         self.certificate.apply(&config);
         *current = config;
         Ok(())
-    }
-}
-
-fn tell(monitor: &MonitorLink, report: &ProcessMessage) {
-    if let Err(error) = monitor.report(report) {
-        tracing::debug!(%error, "the monitor cannot be told");
     }
 }
 

@@ -81,7 +81,7 @@ const FILES: &[FileRow] = &[
 
 /// The files that are opened for a process of this kind.
 #[must_use]
-pub fn allowed_files(kind: &ProcessKind, config: &Config, source: &Source) -> AllowedFiles {
+pub(super) fn allowed_files(kind: &ProcessKind, config: &Config, source: &Source) -> AllowedFiles {
     let mut allowed = AllowedFiles::new();
     let rows = FILES.iter().filter(|row| {
         let mut processes = row.processes.iter();

@@ -9,6 +9,7 @@
 //!
 //! - `ground`: the preconditions of the start
 //! - `listeners`: the listeners
+//! - `link`: the other end of its socket, for the processes that it starts
 //! - `lock`: only one proxy serves a data directory
 //! - `processes`, `confinement`: the kinds of processes, and what each may do
 //! - `services`, `call_rate`: the calls of a process, and which of them are refused
@@ -31,6 +32,7 @@ mod event_loop;
 mod file_service;
 mod ground;
 mod handover;
+mod link;
 mod listeners;
 mod lock;
 mod processes;
@@ -68,8 +70,9 @@ pub use confinement::{
 };
 pub use error::MonitorError;
 pub use event::Exited;
-pub use file_service::{allowed_files, files_markdown};
+pub use file_service::files_markdown;
 pub use ground::is_running;
+pub use link::MonitorLink;
 pub use processes::{
     AUTH, KINDS, ProcessKind, RestartRule, UpgradeRule, WEB, WITHOUT_SANDBOX, WORKER,
     processes_markdown, services_markdown,

@@ -6,13 +6,13 @@
 //! neither files nor connections of its own.
 //!
 //! - `ground`: the preconditions of the start
-//! - `monitor_link`: the monitor's messages, and the services that this process may call
+//! - `monitor_client`: the monitor's messages, and the services that this process may call
 //! - `published`: keeps what everybody may read up to date
 //! - `reload`: what the process does anew when the proxy reloads its configuration
 
 mod error;
 mod ground;
-mod monitor_link;
+mod monitor_client;
 mod published;
 mod reload;
 
@@ -23,7 +23,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use ground::WebGround;
-use monitor_link::MonitorLink;
+use monitor_client::MonitorClient;
 use published::Follower;
 use reload::WebReload;
 
@@ -42,7 +42,7 @@ pub use error::WebServiceError;
 /// # Errors
 /// When the process cannot start.
 pub fn work(config: &Config, source: Source) -> Result<(), WebServiceError> {
-    let (monitor, listener) = MonitorLink::begin()?;
+    let (monitor, listener) = MonitorClient::begin()?;
     let files: Arc<dyn Files> = Arc::new(monitor.files(config, &source));
     let WebGround { server, own } = ground::lay(config, listener, Arc::clone(&files))?;
     let (follower, documents) = Follower::start(Arc::new(monitor.published()))?;
@@ -120,7 +120,7 @@ pub fn rehearse(config: &Config) -> Result<(), WebServiceError> {
 /// Carries out the monitor's orders.
 async fn obey(
     mut messages: mpsc::Receiver<MonitorMessage>,
-    monitor: MonitorLink,
+    monitor: MonitorClient,
     mut reload: WebReload,
     ending: Ending,
 ) {

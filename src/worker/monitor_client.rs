@@ -6,28 +6,21 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::os::fd::OwnedFd;
 
 use tokio::sync::mpsc;
 
 use super::error::ServeError;
 use crate::config::{Config, Source};
 use crate::ipc::{
-    Client, Datagram, ListenerKind, MessageSocket, MonitorMessage, ProcessMessage, PublicCaKeys,
-    RemoteChanges, RemoteFiles, RemoteNodes, RemotePeers, RemotePeople, RemoteSigning,
-    RemoteTelemetry, VERSION, decode, encode,
+    ListenerKind, MonitorMessage, ProcessMessage, PublicCaKeys, RemoteChanges, RemoteFiles,
+    RemoteNodes, RemotePeers, RemotePeople, RemoteSigning, RemoteTelemetry, VERSION,
 };
-use crate::monitor;
-
-/// How many of the monitor's messages may be queued.
-const QUEUE: usize = 64;
+use crate::monitor::{MonitorLink, WORKER};
 
 /// The socket to the monitor. Clones share it.
 #[derive(Clone, Debug)]
-pub(super) struct MonitorClient {
-    socket: Arc<MessageSocket>,
-    calls: Client,
-}
+pub(super) struct MonitorClient(MonitorLink);
 
 /// The listeners that this process was given.
 #[derive(Debug, Default)]
@@ -44,85 +37,48 @@ impl MonitorClient {
     /// # Errors
     /// When this process was not started by a monitor of the same version.
     pub(super) fn begin() -> Result<(Self, Listeners, PublicCaKeys), ServeError> {
-        let socket = MessageSocket::from_stdin().map_err(ServeError::NoMonitor)?;
-        Self::begin_on(socket).map_err(ServeError::NoMonitor)
-    }
-
-    fn begin_on(socket: MessageSocket) -> io::Result<(Self, Listeners, PublicCaKeys)> {
-        let unusable = || io::Error::from(io::ErrorKind::InvalidData);
-        let Datagram { bytes, files } = socket.receive()?.ok_or_else(unusable)?;
-        let Ok(MonitorMessage::Start {
-            version,
-            listeners,
-            keys,
-            others,
-        }) = decode(&bytes)
-        else {
-            return Err(unusable());
-        };
-        if version != VERSION || listeners.len() != files.len() {
-            return Err(unusable());
-        }
-        let mut given = Listeners {
-            others,
-            ..Listeners::default()
-        };
-        for (kind, file) in listeners.into_iter().zip(files) {
-            let listener = match kind {
-                ListenerKind::Ssh => &mut given.ssh,
-                ListenerKind::Web => return Err(unusable()),
-                ListenerKind::Metrics => &mut given.metrics,
-            };
-            *listener = Some(file.into());
-        }
-        let socket = Arc::new(socket);
-        let calls = Client::new(Arc::<MessageSocket>::clone(&socket));
-        Ok((Self { socket, calls }, given, keys))
+        let begun = MonitorLink::begin(&WORKER, first).map_err(ServeError::NoMonitor);
+        begun.map(|(link, (listeners, keys))| (Self(link), listeners, keys))
     }
 
     /// Sends a report to the monitor.
     pub(super) fn report(&self, report: &ProcessMessage) {
-        let sent = encode(report).map_err(io::Error::from);
-        let sent = sent.and_then(|message| self.socket.send(&message, &[]));
-        if let Err(error) = sent {
-            tracing::debug!(%error, "the monitor cannot be told");
-        }
+        self.0.tell(report);
     }
 
     /// The service that signs host certificates.
     pub(super) fn signing(&self) -> RemoteSigning {
-        RemoteSigning::new(self.calls.clone())
+        RemoteSigning::new(self.0.calls())
     }
 
     /// The service that decides about people.
     pub(super) fn people(&self) -> RemotePeople {
-        RemotePeople::new(self.calls.clone())
+        RemotePeople::new(self.0.calls())
     }
 
     /// The service that decides about nodes.
     pub(super) fn nodes(&self) -> RemoteNodes {
-        RemoteNodes::new(self.calls.clone())
+        RemoteNodes::new(self.0.calls())
     }
 
     /// The service that knows the other proxies on the same state.
     pub(super) fn peers(&self) -> RemotePeers {
-        RemotePeers::new(self.calls.clone())
+        RemotePeers::new(self.0.calls())
     }
 
     /// The service that tells what was revoked, and which sign-ins have ended.
     pub(super) fn changes(&self) -> RemoteChanges {
-        RemoteChanges::new(self.calls.clone())
+        RemoteChanges::new(self.0.calls())
     }
 
     /// The service that says what the auth process has counted.
     pub(super) fn telemetry(&self) -> RemoteTelemetry {
-        RemoteTelemetry::new(self.calls.clone())
+        RemoteTelemetry::new(self.0.calls())
     }
 
     /// Files that the monitor opens, because this process cannot open them once it is confined.
     pub(super) fn files(&self, config: &Config, source: &Source) -> RemoteFiles {
-        let allowed = monitor::allowed_files(&monitor::WORKER, config, source);
-        RemoteFiles::new(allowed, self.calls.clone())
+        self.0.files(config, source)
     }
 
     /// The monitor's next messages. `gone` is called when the monitor has exited.
@@ -133,26 +89,40 @@ impl MonitorClient {
         &self,
         gone: impl FnOnce() + Send + 'static,
     ) -> io::Result<mpsc::Receiver<MonitorMessage>> {
-        let (sender, messages) = mpsc::channel(QUEUE);
-        let socket = Arc::clone(&self.socket);
-        std::thread::Builder::new()
-            .name("orders".to_owned())
-            .spawn(move || {
-                while let Ok(Some(message)) = socket.receive() {
-                    match decode(&message.bytes) {
-                        Ok(message) => {
-                            if sender.blocking_send(message).is_err() {
-                                return;
-                            }
-                        }
-                        Err(error) => tracing::warn!(%error, "an order that nobody understands"),
-                    }
-                }
-                tracing::error!("the monitor is gone, and every connection ends with it");
-                gone();
-            })?;
-        Ok(messages)
+        self.0.messages(|| {
+            tracing::error!("the monitor is gone, and every connection ends with it");
+            gone();
+        })
     }
+}
+
+/// What the first message brings.
+fn first(message: MonitorMessage, files: Vec<OwnedFd>) -> Option<(Listeners, PublicCaKeys)> {
+    let MonitorMessage::Start {
+        version: VERSION,
+        listeners,
+        keys,
+        others,
+    } = message
+    else {
+        return None;
+    };
+    if listeners.len() != files.len() {
+        return None;
+    }
+    let mut given = Listeners {
+        others,
+        ..Listeners::default()
+    };
+    for (kind, file) in listeners.into_iter().zip(files) {
+        let listener = match kind {
+            ListenerKind::Ssh => &mut given.ssh,
+            ListenerKind::Web => return None,
+            ListenerKind::Metrics => &mut given.metrics,
+        };
+        *listener = Some(file.into());
+    }
+    Some((given, keys))
 }
 
 #[cfg(test)]
@@ -161,6 +131,7 @@ mod tests {
 
     use super::*;
     use crate::cert::testing::ed25519;
+    use crate::ipc::{MessageSocket, encode};
     use crate::worker::stop::Stop;
 
     fn keys() -> PublicCaKeys {
@@ -181,6 +152,10 @@ mod tests {
         }
     }
 
+    fn begin_on(socket: MessageSocket) -> io::Result<(MonitorLink, (Listeners, PublicCaKeys))> {
+        MonitorLink::begin_on(socket, &WORKER, first)
+    }
+
     #[test]
     fn the_first_message_brings_the_listeners_and_keys() {
         let (monitor, worker) = MessageSocket::pair().unwrap();
@@ -195,7 +170,8 @@ mod tests {
         }
         let files = [metrics.as_fd(), ssh.as_fd()];
         monitor.send(&encode(&message).unwrap(), &files).unwrap();
-        let (client, given, given_keys) = MonitorClient::begin_on(worker).unwrap();
+        let (link, (given, given_keys)) = begin_on(worker).unwrap();
+        let client = MonitorClient(link);
         let address = |listener: Option<TcpListener>| listener.map(|one| one.local_addr().unwrap());
         assert_eq!(address(given.ssh), Some(ssh.local_addr().unwrap()));
         assert_eq!(address(given.metrics), Some(metrics.local_addr().unwrap()));
@@ -222,12 +198,12 @@ mod tests {
         ] {
             let (monitor, worker) = MessageSocket::pair().unwrap();
             monitor.send(&encode(&message).unwrap(), files).unwrap();
-            let refused = MonitorClient::begin_on(worker).unwrap_err();
+            let refused = begin_on(worker).unwrap_err();
             assert_eq!(refused.kind(), io::ErrorKind::InvalidData, "{message:?}");
         }
         let (monitor, worker) = MessageSocket::pair().unwrap();
         drop(monitor);
-        MonitorClient::begin_on(worker).unwrap_err();
+        begin_on(worker).unwrap_err();
     }
 
     #[test]
@@ -235,7 +211,8 @@ mod tests {
         let (monitor, worker) = MessageSocket::pair().unwrap();
         let message = encode(&start(VERSION, Vec::new())).unwrap();
         monitor.send(&message, &[]).unwrap();
-        let (client, _, _) = MonitorClient::begin_on(worker).unwrap();
+        let (link, _) = begin_on(worker).unwrap();
+        let client = MonitorClient(link);
         let stop = Stop::new();
         let over = stop.clone();
         let mut messages = client.messages(move || over.end("monitor-gone")).unwrap();

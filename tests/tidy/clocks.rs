@@ -138,10 +138,6 @@ const MAY_SPAWN: &[(&str, &str)] = &[
         "what the web process does as long as it runs",
     ),
     (
-        "src/web_service/monitor_link.rs",
-        "reads what the monitor says as long as the process runs",
-    ),
-    (
         "src/web_service/published.rs",
         "asks off the runtime, one question at a time, and is awaited",
     ),
@@ -150,7 +146,7 @@ const MAY_SPAWN: &[(&str, &str)] = &[
         "reads files off the runtime, and is awaited",
     ),
     (
-        "src/worker/monitor_client.rs",
+        "src/monitor/link.rs",
         "reads what the monitor says as long as the process runs",
     ),
     (

@@ -2,81 +2,55 @@
 
 use std::io;
 use std::net::TcpListener;
-use std::sync::Arc;
+use std::os::fd::OwnedFd;
 
 use tokio::sync::mpsc;
 
 use super::error::WebServiceError;
 use crate::config::{Config, Source};
 use crate::ipc::{
-    Client, Datagram, MessageSocket, MonitorMessage, ProcessMessage, RemoteBrowser,
-    RemoteBrowserSessions, RemoteFiles, RemotePublished, VERSION, decode, encode,
+    MonitorMessage, ProcessMessage, RemoteBrowser, RemoteBrowserSessions, RemoteFiles,
+    RemotePublished, VERSION,
 };
-use crate::monitor::{self, WEB};
-
-/// How many of the monitor's messages may be queued.
-const QUEUE: usize = 64;
+use crate::monitor::{MonitorLink, WEB};
 
 /// The socket to the monitor.
 #[derive(Debug)]
-pub(super) struct MonitorLink {
-    socket: Arc<MessageSocket>,
-    calls: Client,
-}
+pub(super) struct MonitorClient(MonitorLink);
 
-impl MonitorLink {
+impl MonitorClient {
     /// Takes the socket from standard input, and receives the first message, with which the listener comes.
     ///
     /// # Errors
     /// When this process was not started by a monitor of the same version.
     pub(super) fn begin() -> Result<(Self, TcpListener), WebServiceError> {
-        let socket = MessageSocket::from_stdin().map_err(WebServiceError::NoMonitor)?;
-        Self::begin_on(socket).map_err(WebServiceError::NoMonitor)
-    }
-
-    fn begin_on(socket: MessageSocket) -> io::Result<(Self, TcpListener)> {
-        let unusable = || io::Error::from(io::ErrorKind::InvalidData);
-        let Datagram { bytes, files } = socket.receive()?.ok_or_else(unusable)?;
-        let Ok(MonitorMessage::StartWeb { version: VERSION }) = decode(&bytes) else {
-            return Err(unusable());
-        };
-        let mut files = files.into_iter();
-        let (Some(listener), None) = (files.next(), files.next()) else {
-            return Err(unusable());
-        };
-        let socket = Arc::new(socket);
-        let calls = Client::new(Arc::<MessageSocket>::clone(&socket));
-        Ok((Self { socket, calls }, listener.into()))
+        let begun = MonitorLink::begin(&WEB, first).map_err(WebServiceError::NoMonitor);
+        begun.map(|(link, listener)| (Self(link), listener))
     }
 
     /// Files that the monitor opens, because this process cannot open them once it is confined.
     pub(super) fn files(&self, config: &Config, source: &Source) -> RemoteFiles {
-        let allowed = monitor::allowed_files(&WEB, config, source);
-        RemoteFiles::new(allowed, self.calls.clone())
+        self.0.files(config, source)
     }
 
     /// The service that answers browsers.
     pub(super) fn browser(&self) -> RemoteBrowser {
-        RemoteBrowser::new(self.calls.clone())
+        RemoteBrowser::new(self.0.calls())
     }
 
     /// The services that answer browsers in which people sign in.
     pub(super) fn sessions(&self) -> RemoteBrowserSessions {
-        RemoteBrowserSessions::new(self.calls.clone())
+        RemoteBrowserSessions::new(self.0.calls())
     }
 
     /// The service that tells what everybody may know.
     pub(super) fn published(&self) -> RemotePublished {
-        RemotePublished::new(self.calls.clone())
+        RemotePublished::new(self.0.calls())
     }
 
     /// Sends a report to the monitor.
     pub(super) fn report(&self, report: &ProcessMessage) {
-        let sent = encode(report).map_err(io::Error::from);
-        let sent = sent.and_then(|message| self.socket.send(&message, &[]));
-        if let Err(error) = sent {
-            tracing::debug!(%error, "the monitor cannot be told");
-        }
+        self.0.tell(report);
     }
 
     /// The monitor's next messages. `gone` is called when the monitor has exited.
@@ -87,24 +61,18 @@ impl MonitorLink {
         &self,
         gone: impl FnOnce() + Send + 'static,
     ) -> io::Result<mpsc::Receiver<MonitorMessage>> {
-        let (sender, messages) = mpsc::channel(QUEUE);
-        let socket = Arc::clone(&self.socket);
-        std::thread::Builder::new()
-            .name("orders".to_owned())
-            .spawn(move || {
-                while let Ok(Some(message)) = socket.receive() {
-                    match decode(&message.bytes) {
-                        Ok(message) => {
-                            if sender.blocking_send(message).is_err() {
-                                return;
-                            }
-                        }
-                        Err(error) => tracing::warn!(%error, "an order that nobody understands"),
-                    }
-                }
-                gone();
-            })?;
-        Ok(messages)
+        self.0.messages(gone)
+    }
+}
+
+fn first(message: MonitorMessage, files: Vec<OwnedFd>) -> Option<TcpListener> {
+    let MonitorMessage::StartWeb { version: VERSION } = message else {
+        return None;
+    };
+    let mut files = files.into_iter();
+    match (files.next(), files.next()) {
+        (Some(listener), None) => Some(listener.into()),
+        _ => None,
     }
 }
 
@@ -113,6 +81,7 @@ mod tests {
     use std::os::fd::AsFd as _;
 
     use super::*;
+    use crate::ipc::{MessageSocket, encode};
 
     #[test]
     fn only_a_monitor_of_this_version_starts_it_with_one_listener() {
@@ -129,7 +98,7 @@ mod tests {
         ] {
             let (monitor, web) = MessageSocket::pair().unwrap();
             monitor.send(&encode(&message).unwrap(), files).unwrap();
-            let begun = MonitorLink::begin_on(web);
+            let begun = MonitorLink::begin_on(web, &WEB, first);
             assert_eq!(begun.is_ok(), is_good, "{message:?} {}", files.len());
             if let Ok((_, given)) = begun {
                 let (given, ours) = (given.local_addr(), listener.local_addr());
@@ -144,7 +113,7 @@ mod tests {
         let (monitor, web) = MessageSocket::pair().unwrap();
         let start = encode(&MonitorMessage::StartWeb { version: VERSION }).unwrap();
         monitor.send(&start, &[listener.as_fd()]).unwrap();
-        let (link, _listener) = MonitorLink::begin_on(web).unwrap();
+        let (link, _listener) = MonitorLink::begin_on(web, &WEB, first).unwrap();
         let (sender, gone) = std::sync::mpsc::channel::<()>();
         let mut messages = link.messages(move || drop(sender)).unwrap();
         monitor.send(b"what nobody understands", &[]).unwrap();
