@@ -26,7 +26,8 @@ fn upgrade(world: &World) -> Value {
     world.eventually("an upgrade", || so_far().into_iter().nth(before))
 }
 
-fn upgraded(world: &World) {
+/// As [`upgrade`], and it is one.
+pub(crate) fn upgraded(world: &World) {
     let event = upgrade(world);
     assert_eq!(event["event"], "server.upgraded", "{event:#}");
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::support::recordings::text;
 use crate::support::{World, keys, programs};
+use crate::upgrade::upgraded;
 use crate::web::{EXPORT, address, curl, plain, url};
 
 const ABOUT: &str = "/api/v1/about";
@@ -87,7 +87,7 @@ fn at_an_upgrade_the_old_process_finishes_its_answers() {
              Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{{"
         );
         stream.write_all(request.as_bytes()).expect("it reads");
-        upgrade(&world);
+        upgraded(&world);
         let after = world.eventually("another web process", || {
             world.webs().into_iter().find(|pid| *pid != before)
         });
@@ -104,18 +104,6 @@ fn at_an_upgrade_the_old_process_finishes_its_answers() {
         is_there && read.is_ok() && answer.starts_with("HTTP/1.1 405 ")
     });
     assert!(is_answered);
-}
-
-fn upgrade(world: &World) {
-    let so_far = || {
-        let mut all = world.audit();
-        all.retain(|event| text(event, "event").starts_with("server.upgrade"));
-        all
-    };
-    let before = so_far().len();
-    world.signal_proxy(Signal::USR2);
-    let event = world.eventually("an upgrade", || so_far().into_iter().nth(before));
-    assert_eq!(event["event"], "server.upgraded", "{event:#}");
 }
 
 /// What the auth process tells is known after each of them was started again.
