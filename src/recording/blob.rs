@@ -1,6 +1,6 @@
 //! Blobs: bytes that are not text, in frames of their own (`FORMAT.md`, section 5).
 
-use zstd::zstd_safe::{DCtx, DParameter, ResetDirective};
+use zstd::zstd_safe::DCtx;
 
 use super::encoder::Encoder;
 use super::error::RecordingError;
@@ -19,8 +19,6 @@ pub(super) const MAX_WAITING_BYTES: usize = 8 << 20;
 
 /// The only encoding there is: one zstd frame.
 const ENCODING_ZSTD: u8 = 1;
-/// Windows of blobs never exceed the blob.
-const WINDOW_LOG_MAX: u32 = 20;
 
 fn stream_code(stream: Stream) -> u8 {
     match stream {
@@ -96,15 +94,6 @@ impl Blob {
     /// The bytes. `None` when they are not what the head promises.
     pub(super) fn decode(&self, context: &mut DCtx<'static>) -> Option<Vec<u8>> {
         let length = usize::try_from(self.named.length).ok()?;
-        let mut bytes = Vec::with_capacity(length);
-        context.reset(ResetDirective::SessionAndParameters).ok()?;
-        context
-            .set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX))
-            .ok()?;
-        // One frame, nothing behind it: what follows would be bytes that no line accounts for.
-        let frame_len = zstd::zstd_safe::find_frame_compressed_size(&self.content).ok()?;
-        (frame_len == self.content.len()).then_some(())?;
-        let decoded = context.decompress(&mut bytes, &self.content).ok()?;
-        (decoded == length).then_some(bytes)
+        frame::decompress(context, &self.content, length)
     }
 }

@@ -1,4 +1,6 @@
-//! Skippable frames with our magic and a tag (`FORMAT.md`, section 4).
+//! Skippable frames with our magic and a tag (`FORMAT.md`, section 4), and what is compressed in them.
+
+use zstd::zstd_safe::{self, DCtx, DParameter, ResetDirective};
 
 /// Magic of a zstd frame (RFC 8878, 3.1.1).
 pub(super) const ZSTD_MAGIC: u32 = 0xFD2F_B528;
@@ -16,6 +18,9 @@ pub(super) const KEY_TAG: [u8; TAG_LEN] = *b"rpxk";
 pub(super) const INDEX_TAG: [u8; TAG_LEN] = *b"rpxi";
 /// The footer.
 pub(super) const FOOTER_TAG: [u8; TAG_LEN] = *b"rpxz";
+
+/// Windows of what is in our frames never exceed the largest content, of 1 MiB.
+const WINDOW_LOG_MAX: u32 = 20;
 
 /// Whether a magic number is that of a skippable frame, ours or another's (RFC 8878, 3.1.2).
 pub(super) fn is_skippable(magic: u32) -> bool {
@@ -56,4 +61,22 @@ pub(super) fn take_u32(bytes: &[u8]) -> Option<(u32, &[u8])> {
 pub(super) fn take_u64(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let (number, rest) = bytes.split_first_chunk::<8>()?;
     Some((u64::from_le_bytes(*number), rest))
+}
+
+/// Decompresses what has to be one zstd frame of so many bytes. `None` when it is something else, or has
+/// something behind it: that would be bytes that nothing accounts for.
+pub(super) fn decompress(
+    context: &mut DCtx<'static>,
+    content: &[u8],
+    length: usize,
+) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(length);
+    context.reset(ResetDirective::SessionAndParameters).ok()?;
+    context
+        .set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX))
+        .ok()?;
+    let frame_len = zstd_safe::find_frame_compressed_size(content).ok()?;
+    (frame_len == content.len()).then_some(())?;
+    let decoded = context.decompress(&mut bytes, content).ok()?;
+    (decoded == length).then_some(bytes)
 }

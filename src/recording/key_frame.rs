@@ -1,6 +1,6 @@
 //! Key frames: where a reader may begin, and what the terminal showed there (`FORMAT.md`, section 8).
 
-use zstd::zstd_safe::{DCtx, DParameter, ResetDirective};
+use zstd::zstd_safe::DCtx;
 
 use super::encoder::Encoder;
 use super::error::RecordingError;
@@ -14,8 +14,6 @@ pub(super) const MAX_SCREEN: usize = 1 << 20;
 pub(super) const MAX_KEY_FRAME: usize = MAX_SCREEN + (64 << 10);
 /// What every key frame begins with, after its tag.
 pub(super) const FIXED_LEN: usize = 72;
-/// Windows of screens never exceed the largest screen.
-const WINDOW_LOG_MAX: u32 = 20;
 
 /// What a recording holds up to some place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -127,15 +125,7 @@ impl KeyFrame {
         if self.raw == 0 {
             return Some(Vec::new());
         }
-        let mut bytes = Vec::with_capacity(self.raw);
-        context.reset(ResetDirective::SessionAndParameters).ok()?;
-        context
-            .set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX))
-            .ok()?;
-        let frame_len = zstd::zstd_safe::find_frame_compressed_size(&self.content).ok()?;
-        (frame_len == self.content.len()).then_some(())?;
-        let decoded = context.decompress(&mut bytes, &self.content).ok()?;
-        (decoded == self.raw).then_some(bytes)
+        frame::decompress(context, &self.content, self.raw)
     }
 }
 
