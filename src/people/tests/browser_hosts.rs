@@ -1,7 +1,7 @@
 //! The hosts that a person sees in a browser.
 
 use super::browser_sessions::{HERE, Stranger, code, house_with};
-use super::house::{House, PASSWORD, signed_in};
+use super::house::House;
 use crate::ipc::BrowserHosts;
 use crate::nodes::Node;
 use crate::people::RequiredFactor;
@@ -70,12 +70,7 @@ fn hosts_are_those_of_the_policy_in_the_order_of_their_names() {
 #[test]
 fn many_hosts_come_in_pages_that_fit() {
     let house = House::new(RequiredFactor::Off);
-    let invitation = house.invite("alice");
-    let client = house.client("signup");
-    client.begin();
-    client.answer(&[&invitation]);
-    client.answer(&[PASSWORD, PASSWORD]);
-    signed_in(client.prove());
+    house.signed_up_without_codes("alice");
     let many = (0..2_500).map(|number| Node {
         name: format!("{}{number:05}", if number % 2 == 0 { "db" } else { "web" }),
         host: format!("h{number}"),

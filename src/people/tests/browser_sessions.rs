@@ -233,12 +233,7 @@ fn a_code_signs_in_once_and_each_sign_in_has_a_token_of_its_own() {
 #[test]
 fn a_recovery_code_signs_in_once() {
     let house = House::new(RequiredFactor::Off);
-    let invitation = house.invite("alice");
-    let client = house.client("signup");
-    client.begin();
-    client.answer(&[&invitation]);
-    client.answer(&[PASSWORD, PASSWORD]);
-    signed_in(client.prove());
+    house.signed_up_without_codes("alice");
     let alice = house.state.users().get("alice").unwrap().unwrap();
     let codes = crate::people::recovery::new_recovery_codes();
     let hashes = codes

@@ -7,12 +7,7 @@ use crate::people::RequiredFactor;
 
 fn house() -> (House, HouseKey) {
     let house = House::new(RequiredFactor::Off);
-    let client = house.client("signup");
-    client.begin();
-    client.answer(&[&house.invite("alice")]);
-    client.answer(&[PASSWORD, PASSWORD]);
-    signed_in(client.prove());
-    let key = client.key;
+    let key = house.signed_up_without_codes("alice");
     (house, key)
 }
 

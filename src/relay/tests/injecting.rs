@@ -374,6 +374,19 @@ struct SlowHost {
 }
 
 impl SlowHost {
+    /// One that has granted this window, and accepts so much in a message.
+    fn new(window: u32, max_packet: u32) -> Self {
+        Self {
+            window,
+            left: window,
+            max_packet: max_packet as usize,
+            unread: 0,
+            got: Vec::new(),
+            got_eof: false,
+            got_close: false,
+        }
+    }
+
     fn hear(&mut self, message: &Message) {
         assert!(!self.got_close);
         match message {
@@ -457,15 +470,7 @@ proptest! {
         closes: bool,
     ) {
         let mut world = World::with_windows(1_000, window, max_packet);
-        let mut host = SlowHost {
-            window,
-            left: window,
-            max_packet: max_packet as usize,
-            unread: 0,
-            got: Vec::new(),
-            got_eof: false,
-            got_close: false,
-        };
+        let mut host = SlowHost::new(window, max_packet);
         let mut typists = Typists { window: first_grant(window), ..Typists::default() };
         let ends = [(7, 0), (8, 0)].into_iter().take(1 + usize::from(closes));
         for (what, length) in acts.into_iter().chain(ends) {
@@ -527,15 +532,7 @@ proptest! {
         order in proptest::collection::vec(0usize..4, 4..20),
     ) {
         let mut world = World::with_windows(1_000, window, max_packet);
-        let mut host = SlowHost {
-            window,
-            left: window,
-            max_packet: max_packet as usize,
-            unread: 0,
-            got: Vec::new(),
-            got_eof: false,
-            got_close: false,
-        };
+        let mut host = SlowHost::new(window, max_packet);
         let mut typists = Typists { window: first_grant(window), ..Typists::default() };
         let mut taken = [0; 2];
         for round in 0..60 {
